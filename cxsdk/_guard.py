@@ -1,0 +1,104 @@
+"""
+The only place that swallows: no error of ours reaches a running handler.
+
+Each kind of trouble is said once per reason and place, then once an hour with a count.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+__all__ = ["Voice", "caller", "is_ours", "logger", "voice"]
+
+logger = logging.getLogger("cxsdk")
+logger.addHandler(logging.NullHandler())
+
+_ROOT = str(Path(__file__).parent)
+_REPEAT_S = 3600.0
+_MAX_REASONS = 512
+
+
+def caller() -> str:
+    """
+    Return ``file:line`` of the nearest frame outside cxsdk, for a message the user can act on.
+    """
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_ROOT):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def is_ours(error: BaseException) -> bool:
+    """
+    Say whether *error* is ours to swallow.
+
+    What is no ``Exception`` passes (``KeyboardInterrupt``, a worker's ``SystemExit``), and so
+    does an exception whose innermost frame is the host's: a signal handler that raised in the
+    middle of our code meant its own handler above us.
+    """
+    if not isinstance(error, Exception):
+        return False
+    trace: TracebackType | None = error.__traceback__
+    if trace is None:
+        return True
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return _is_inner(trace.tb_frame.f_code.co_filename)
+
+
+def _is_inner(filename: str) -> bool:
+    if filename.startswith(_ROOT):
+        return True
+    # A library that we called (httpx, msgspec, the stdlib) is inside us; the host is not.
+    return "site-packages" in filename or filename.startswith((sys.base_prefix, "<frozen"))
+
+
+class Voice:
+    """
+    Log lines limited to one per reason, then one an hour that says how often it came.
+
+    Thread-safe; never raises; makes no call while holding its lock.
+
+    Args:
+        monotonic: a clock in seconds, for tests.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._seen: dict[str, tuple[float, int]] = {}
+
+    def say(self, level: int, reason: str, message: str, *args: Any) -> bool:
+        """
+        Log *message* unless *reason* was heard in the last hour; say whether it was logged.
+        """
+        now = self._monotonic()
+        with self._lock:
+            last, held_back = self._seen.get(reason, (-_REPEAT_S, 0))
+            if now - last < _REPEAT_S or len(self._seen) > _MAX_REASONS:
+                self._seen[reason] = (last, held_back + 1)
+                return False
+            self._seen[reason] = (now, 0)
+        if held_back:
+            message += f" ({held_back} more in the last hour)"
+        try:
+            logger.log(level, message, *args)
+        except Exception:  # noqa: S110 - a host's broken log handler is not our business
+            pass
+        return True
+
+    def renew(self) -> None:
+        """
+        Replace the lock in a forked child; what was said stays said.
+        """
+        self._lock = threading.Lock()
+
+
+voice = Voice()

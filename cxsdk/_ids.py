@@ -1,0 +1,69 @@
+"""
+Event ids: UUIDv7 for what just happened, a hash for what has a key of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import time
+import uuid
+from collections.abc import Callable
+
+from cxsdk import _fork
+
+__all__ = ["keyed_id", "new_id"]
+
+
+class _Minter:
+    """
+    Mint UUIDv7 texts for one process; about 0.4 µs each, no lock, no system call but the clock.
+
+    RFC 9562 §6.2: 48 bits of milliseconds, then 26 random bits fixed for the process, then a
+    48-bit counter that starts at a random place. So ids never repeat in a process, also when
+    the clock goes back, and two processes need 26 + 47 equal bits in one millisecond to clash.
+    """
+
+    def __init__(self, time_ns: Callable[[], int] = time.time_ns) -> None:
+        seed = int.from_bytes(os.urandom(12), "big")
+        self.generation = _fork.current()
+        self._time_ns = time_ns
+        self._node = f"-7{seed & 0xFFF:03x}-{0x8000 | (seed >> 12) & 0x3FFF:04x}-"
+        self._count = itertools.count((seed >> 26) & ((1 << 47) - 1)).__next__
+        self._head: tuple[int, str] = (0, "")
+
+    def mint(self) -> str:
+        ms = self._time_ns() // 1_000_000
+        last, head = self._head
+        if ms > last:
+            text = "%012x" % ms  # noqa: UP031 - half the time of an f-string here
+            head = f"{text[:8]}-{text[8:]}{self._node}"
+            self._head = (ms, head)
+        return head + "%012x" % self._count()  # noqa: UP031
+
+
+_minter = _Minter()
+
+
+def new_id() -> str:
+    """
+    Return a new UUIDv7 as text: unique over forks, rising within a process.
+    """
+    global _minter
+    if _fork.page[0] != _minter.generation:
+        _minter = _Minter()
+    return _minter.mint()
+
+
+def keyed_id(source: str, key: str) -> str:
+    """
+    Return the id of the event that *source* calls *key*: the same pair is the same event.
+
+    A UUIDv8 (RFC 9562 §5.8) over SHA-256, so that it is never mistaken for a time-ordered one.
+    """
+    digest = hashlib.sha256(f"{len(source)}:{source}{key}".encode()).digest()[:16]
+    number = int.from_bytes(digest, "big")
+    number = (number & ~(0xF << 76)) | (8 << 76)
+    number = (number & ~(0x3 << 62)) | (2 << 62)
+    return str(uuid.UUID(int=number))
