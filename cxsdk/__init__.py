@@ -1,1 +1,112 @@
-"""cxsdk"""
+"""
+cxsdk: emit what happened to a customer, ask how it was, know whom you serve.
+
+::
+
+    import cxsdk as cx
+
+    cx.init(service="shop", collector="http://127.0.0.1:4180")
+
+
+    @cx.interaction("checkout.pay", stage="order", customer=cx.arg("user_id"))
+    def pay(user_id, cart): ...
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cxsdk._default import (
+    aclose,
+    aflush,
+    client,
+    close,
+    flush,
+    health,
+    init,
+    instrument,
+    lifespan,
+    partner,
+    stats,
+)
+from cxsdk._exit import drain_on_sigterm
+from cxsdk._version import __version__
+from cxsdk.client import Client
+from cxsdk.config import CaptureOptions, DeliveryOptions, PrivacyOptions, SpoolOptions
+from cxsdk.errors import ConfigurationError, CXError, InvalidEventError
+from cxsdk.instrument import arg
+from cxsdk.scope import scope
+from cxsdk.typing import Accepted, DeliveryReport, Dropped, Health
+
+if TYPE_CHECKING:
+    from cxsdk.events.model import About, Event, Party
+
+interaction = instrument.interaction
+current = instrument.current
+record = instrument.record
+feedback = instrument.feedback
+reaction = instrument.reaction
+problem = instrument.problem
+resolved = instrument.resolved
+promise = instrument.promise
+commitment = instrument.commitment
+identify = instrument.identify
+link = instrument.link
+consent = instrument.consent
+emit = instrument.emit
+
+_MODELS = frozenset({"About", "Event", "Party"})
+
+__all__ = [
+    "About",
+    "Accepted",
+    "CXError",
+    "CaptureOptions",
+    "Client",
+    "ConfigurationError",
+    "DeliveryOptions",
+    "DeliveryReport",
+    "Dropped",
+    "Event",
+    "Health",
+    "InvalidEventError",
+    "Party",
+    "PrivacyOptions",
+    "SpoolOptions",
+    "__version__",
+    "aclose",
+    "aflush",
+    "arg",
+    "client",
+    "close",
+    "commitment",
+    "consent",
+    "current",
+    "drain_on_sigterm",
+    "emit",
+    "feedback",
+    "flush",
+    "health",
+    "identify",
+    "init",
+    "interaction",
+    "lifespan",
+    "link",
+    "partner",
+    "problem",
+    "promise",
+    "reaction",
+    "record",
+    "resolved",
+    "scope",
+    "stats",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # The models cost 20 ms to import; a host that never names them does not pay for them here.
+    if name in _MODELS:
+        from cxsdk.events import model
+
+        return getattr(model, name)
+    raise AttributeError(f"module 'cxsdk' has no attribute {name!r}")

@@ -9,7 +9,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-__all__ = ["Clock", "SystemClock", "from_ns", "rfc3339", "rfc3339_ns", "to_ns"]
+__all__ = ["Clock", "SystemClock", "from_ns", "rfc3339", "rfc3339_ns", "rfc3339_span", "to_ns"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -91,3 +91,15 @@ def rfc3339_ns(ns: int) -> str:
         text = (_EPOCH + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%S.")
         _second = (second, text)
     return text + "%06dZ" % fraction  # noqa: UP031 - half the time of an f-string here
+
+
+def rfc3339_span(first_ns: int, last_ns: int) -> tuple[str, str]:
+    """
+    Write two moments that are mostly in the same second, for little more than the price of one.
+    """
+    second, fraction = divmod(last_ns // 1000, 1_000_000)
+    cached, text = _second
+    start = first_ns // 1000 - second * 1_000_000
+    if cached == second and start >= 0:
+        return text + "%06dZ" % start, text + "%06dZ" % fraction  # noqa: UP031
+    return rfc3339_ns(first_ns), rfc3339_ns(last_ns)

@@ -9,7 +9,6 @@ import itertools
 import os
 import time
 import uuid
-from collections.abc import Callable
 
 from cxsdk import _fork
 
@@ -25,16 +24,15 @@ class _Minter:
     the clock goes back, and two processes need 26 + 47 equal bits in one millisecond to clash.
     """
 
-    def __init__(self, time_ns: Callable[[], int] = time.time_ns) -> None:
+    def __init__(self) -> None:
         seed = int.from_bytes(os.urandom(12), "big")
         self.generation = _fork.current()
-        self._time_ns = time_ns
         self._node = f"-7{seed & 0xFFF:03x}-{0x8000 | (seed >> 12) & 0x3FFF:04x}-"
         self._count = itertools.count((seed >> 26) & ((1 << 47) - 1)).__next__
         self._head: tuple[int, str] = (0, "")
 
-    def mint(self) -> str:
-        ms = self._time_ns() // 1_000_000
+    def mint(self, now_ns: int) -> str:
+        ms = now_ns // 1_000_000
         last, head = self._head
         if ms > last:
             text = "%012x" % ms  # noqa: UP031 - half the time of an f-string here
@@ -46,14 +44,17 @@ class _Minter:
 _minter = _Minter()
 
 
-def new_id() -> str:
+def new_id(now_ns: int | None = None) -> str:
     """
     Return a new UUIDv7 as text: unique over forks, rising within a process.
+
+    Args:
+        now_ns: the wall clock, where the caller has just read it.
     """
     global _minter
     if _fork.page[0] != _minter.generation:
         _minter = _Minter()
-    return _minter.mint()
+    return _minter.mint(time.time_ns() if now_ns is None else now_ns)
 
 
 def keyed_id(source: str, key: str) -> str:

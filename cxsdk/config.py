@@ -190,9 +190,6 @@ class PrivacyOptions:
     """Interactions of a known customer who said no: ``minimal`` (no attributes, no free text)
     or ``drop``."""
 
-    anonymous_usage: bool = False
-    """Take part in capturing anonymous interactions and problems where consent is unknown."""
-
     @key.validator
     def _long_enough(self, _: attrs.Attribute[Any], value: bytes | None) -> None:
         if value is not None and len(value) < 16:

@@ -21,6 +21,7 @@ __all__ = [
     "Delivered",
     "DeliveryReport",
     "Dropped",
+    "Health",
     "Hold",
     "Kind",
     "Lane",
@@ -110,6 +111,20 @@ class DeliveryReport:
                 f"{self.pending} events pending ({self.reason or 'unknown'}), {self.dropped} lost"
             )
         return self
+
+
+@attrs.define(slots=True, frozen=True)
+class Health:
+    """
+    How delivery is doing. For a dashboard, never for readiness.
+    """
+
+    status: Literal["ok", "degraded", "holding", "off"]
+    """``ok``; ``degraded``: retrying, shedding or in memory; ``holding``: someone must repair
+    something; ``off``."""
+
+    reason: str = ""
+    """What is wrong, in words."""
 
 
 # ---- spool --------------------------------------------------------------------------------

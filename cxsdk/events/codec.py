@@ -16,8 +16,9 @@ import msgspec
 from cxsdk.errors import DecodeError, EncodeError, InvalidEventError
 from cxsdk.events import vocabulary as v
 from cxsdk.events._block import dump, load, plan
+from cxsdk.events.envelope import Event, read_type
+from cxsdk.events.families import FAMILIES, Data
 from cxsdk.events.kinds import describe
-from cxsdk.events.model import FAMILIES, Data, Event
 
 __all__ = ["decode", "encode", "from_wire", "read_json", "schema_urn", "subject_of", "to_wire"]
 
@@ -107,20 +108,16 @@ def decode(payload: bytes | str, *, strict: bool = False) -> Event:
     return from_wire(wire, strict=strict)
 
 
-def from_wire(wire: dict[str, Any], *, strict: bool = False) -> Event:
+def from_wire(wire: Any, *, strict: bool = False) -> Event:
     """
     Read the JSON object of one event.
 
     Raises:
         InvalidEventError: a field is missing, unknown (if *strict*) or wrong.
     """
-    kind = wire.get("type")
-    parts = kind.rsplit(".", 3) if isinstance(kind, str) else []
-    family = parts[1] if len(parts) == 4 else ""
-    if family not in FAMILIES:
-        raise InvalidEventError(
-            "event.type", f"a family out of {', '.join(FAMILIES)}", describe(kind)
-        )
+    if not isinstance(wire, dict):
+        raise InvalidEventError("event", "a JSON object", describe(wire))
+    family = read_type(wire.get("type")).family
     data: Data = load(FAMILIES[family], wire.get("data"), family, strict=strict)
     if strict:
         for name in wire.keys() - _ENVELOPE:

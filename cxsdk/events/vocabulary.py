@@ -7,16 +7,53 @@ An open vocabulary also takes ``x_…`` values of a team's own; a closed one cha
 from __future__ import annotations
 
 import re
-
-import attrs
+from collections.abc import Iterable
 
 __all__ = [
     "ACTIONS",
     "ACTION_FIELDS",
+    "ACTUAL_FIELDS",
+    "ASSURANCE",
+    "ATTRIBUTION",
+    "BASIS_OF_EXPECTATION",
+    "BETTER",
+    "CHANNEL",
+    "COMMITMENT_KIND",
+    "COMMITMENT_STATE",
+    "CONSENT_STATE",
+    "CUSTOMER_KIND",
+    "DIMENSION",
+    "DIRECTION",
+    "DUTY",
+    "EVIDENCE",
+    "FAMILY",
+    "FEEDBACK_SCOPE",
+    "FEEDBACK_STAGE",
+    "GOAL_MET",
+    "IDENTITY_OP",
+    "ID_STATE",
+    "INSTRUMENT",
+    "LANE",
     "LAYERS",
+    "LEGAL_BASIS",
+    "MASS_MEDIA",
+    "MEDIUM",
+    "MET",
+    "OUTCOME",
     "OWN_VALUE",
+    "PARTNER_ROLE",
+    "PARTY_KIND",
     "PERCEPTION_FIELDS",
+    "PROBLEM",
+    "PROMPT_ACTION",
+    "REACTION",
     "SCHEMA_VERSION",
+    "SEVERITY",
+    "SOURCE",
+    "STAGE",
+    "TIME_PRECISION",
+    "VERSUS",
+    "VIA",
     "Vocabulary",
 ]
 
@@ -94,15 +131,48 @@ PERCEPTION_FIELDS = frozenset(
 """What a customer says never stands in a record of what happened."""
 
 
-@attrs.define(frozen=True)
+ACTUAL_FIELDS = frozenset(
+    {"duration_ms", "effort", "error", "goal_met", "outcome", "recovered", "severity", "wait_ms"}
+)
+"""What happened never stands in a record of what a customer says."""
+
+
 class Vocabulary:
     """
-    The allowed values of a field.
+    The allowed values of a field. Immutable by convention; safe to share.
+
+    Args:
+        name: the field.
+
+        values: the listed values.
+
+        is_open: whether ``x_…`` values of a team's own are right too.
+
+        refused: values that are wrong for a reason of their own, for every reader.
+
+        instead: what to do about a refused value, in words.
     """
 
-    name: str
-    values: tuple[str, ...]
-    is_open: bool = True
+    # Plain classes here and in kinds.py: an attrs class costs half a millisecond of import.
+    __slots__ = ("instead", "is_open", "name", "refused", "values")
+
+    def __init__(
+        self,
+        name: str,
+        values: Iterable[str],
+        *,
+        is_open: bool = True,
+        refused: Iterable[str] = (),
+        instead: str = "",
+    ) -> None:
+        self.name = name
+        self.values = tuple(values)
+        self.is_open = is_open
+        self.refused = tuple(refused)
+        self.instead = instead
+
+    def __repr__(self) -> str:
+        return f"<Vocabulary {self.name}: {' '.join(self.values)}>"
 
     def __contains__(self, value: object) -> bool:
         if value in self.values:
@@ -117,24 +187,36 @@ class Vocabulary:
         return f"one of {listed}" + (" or x_…" if self.is_open else "")
 
 
-def _open(name: str, values: str) -> Vocabulary:
-    return Vocabulary(name, tuple(values.split()))
+def _open(name: str, values: str, refused: Iterable[str] = (), instead: str = "") -> Vocabulary:
+    return Vocabulary(name, values.split(), refused=refused, instead=instead)
 
 
 def _closed(name: str, values: str) -> Vocabulary:
-    return Vocabulary(name, tuple(values.split()), is_open=False)
+    return Vocabulary(name, values.split(), is_open=False)
 
 
+MASS_MEDIA = (
+    "banner",
+    "billboard",
+    "cinema",
+    "display",
+    "display_ad",
+    "newspaper",
+    "outdoor",
+    "print",
+    "radio",
+    "tv",
+    "tv_ad",
+)
 CHANNEL = _open(
     "channel",
     "contact_center web mobile_app self_service store field in_product community mail api unknown",
+    refused=MASS_MEDIA,
+    instead="a channel to one addressable customer; mass media are no interactions",
 )
 MEDIUM = _open(
     "medium",
     "voice video chat messaging email post web_page app_screen in_person device machine unknown",
-)
-MASS_MEDIA = frozenset(
-    "tv radio print billboard outdoor cinema banner display display_ad tv_ad newspaper".split()
 )
 STAGE = _open("stage", "discover evaluate order fulfil onboard use bill support renew leave")
 DIRECTION = _closed("direction", "inbound outbound")
@@ -171,8 +253,10 @@ FEEDBACK_STAGE = _open("stage", "experience recall")
 
 REACTION = _open(
     "reaction",
-    "purchase repurchase renew upgrade downgrade cancel churn refer advocate complain dispute"
+    "repurchase renew upgrade downgrade cancel churn refer advocate complain dispute"
     " return escalate contact_again switch_channel lapse win_back",
+    refused=("purchase",),
+    instead="repurchase, or for a first purchase an interaction of stage order",
 )
 EVIDENCE = _open("evidence", "observed declared inferred")
 ATTRIBUTION = _open("attribution", "asserted rule model none")

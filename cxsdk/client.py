@@ -1,0 +1,421 @@
+"""
+The client: composition root. Owns one of each part, hands work on, holds no logic of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cxsdk import _exit, _fork
+from cxsdk._clock import Clock, SystemClock
+from cxsdk._guard import logger, voice
+from cxsdk._ledger import Ledger
+from cxsdk._version import __version__
+from cxsdk.config import (
+    CaptureOptions,
+    DeliveryOptions,
+    PrivacyOptions,
+    Settings,
+    SpoolOptions,
+    resolve,
+)
+from cxsdk.errors import ConfigurationError
+from cxsdk.instrument import Instrument
+from cxsdk.pipeline.capture import Capture, diversions
+from cxsdk.sinks import open_sink
+from cxsdk.spool import open_spool
+from cxsdk.typing import (
+    DeliveryReport,
+    Dropped,
+    Health,
+    Listener,
+    Processor,
+    Sink,
+    Spool,
+)
+
+if TYPE_CHECKING:
+    from cxsdk.delivery import Delivery
+
+__all__ = ["Client"]
+
+_NOTHING = DeliveryReport(delivered=0, pending=0, spooled=0, dropped=0, seconds=0.0)
+
+
+class _Parts:
+    """
+    What a client owns in one process: made anew in a forked child.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        sinks: Mapping[str, Sink],
+        clock: Clock,
+        processors: Sequence[Processor],
+        listeners: Sequence[Listener],
+        on_first: Callable[[], None],
+    ) -> None:
+        self.generation = _fork.current()
+        self.ledger = Ledger()
+        self.sinks = sinks
+        self.spool: Spool | None = None
+        self.delivery: Delivery | None = None
+        if sinks and settings.spool.mode != "off":
+            self._open(settings, clock)
+        self.capture = Capture(
+            settings,
+            self.spool,
+            self.ledger,
+            clock,
+            version=__version__,
+            processors=processors,
+            listeners=listeners,
+            on_first=on_first,
+            on_withdrawal=self._withdraw,
+        )
+
+    def _open(self, settings: Settings, clock: Clock) -> None:
+        from cxsdk.delivery import Delivery
+
+        self.spool = open_spool(
+            settings.spool,
+            service=settings.service,
+            environment=settings.environment,
+            fingerprints={name: sink.fingerprint for name, sink in self.sinks.items()},
+            clock=clock,
+            on_shed=lambda shed: self._shed(shed),
+            note=self.ledger.note,
+            on_pressure=lambda: self._pressure(),
+        )
+        self.delivery = Delivery(
+            self.spool, self.sinks, settings.delivery, clock=clock, note=self.ledger.note
+        )
+
+    def _shed(self, shed: Any) -> None:
+        self.capture.losses.add_shed(shed)
+        self.capture.write_losses()
+
+    def _pressure(self) -> None:
+        if self.delivery is not None:
+            self.delivery.wake()
+
+    def _withdraw(self, tag: bytes) -> None:
+        if self.spool is not None:
+            self.spool.erase_soon(tag, only_consent=True)
+
+    def abandon(self) -> None:
+        """
+        Forget the parent's parts in a forked child; its files and threads stay the parent's.
+        """
+        if self.delivery is not None:
+            self.delivery.abandon()
+        if self.spool is not None:
+            self.spool.abandon()
+
+
+class Client(Instrument):
+    """
+    One service's way to its collectors. Most hosts use the default one, made by ``cx.init``.
+
+    Safe from threads, tasks and forks: a forked child gets parts of its own at its first use.
+    Making one touches no disk and starts no thread (leftovers of an earlier run schedule one
+    delayed look).
+
+    Args:
+        service: name of the deployable; also ``CXSDK_SERVICE``.
+
+        collector: a URL (``http://…``, ``file:…``, ``console:``, ``memory:``, ``null:``), a
+            `Sink`, or a mapping of sink names to these. None: nothing is kept.
+
+        environment: events of one environment are never delivered by another.
+
+        version: of the service; stands on every event.
+
+        api_key: sent to an HTTP collector as a bearer token.
+
+        tz: IANA zone in which promises by date are read, where nothing nearer says one.
+
+        strict: raise what would be counted and logged; for tests and development.
+
+        spool, delivery, privacy, capture: option groups.
+
+        processors: the team's own steps, ``Event -> Event | None``.
+
+        listeners: called with every accepted event.
+
+        clock: for tests.
+
+    Raises:
+        ConfigurationError: an argument is wrong.
+    """
+
+    def __init__(
+        self,
+        service: str | None = None,
+        *,
+        collector: str | Sink | Mapping[str, str | Sink] | None = None,
+        environment: str | None = None,
+        version: str | None = None,
+        api_key: str | None = None,
+        tz: str | None = None,
+        strict: bool | None = None,
+        source: str | None = None,
+        spool: SpoolOptions | None = None,
+        delivery: DeliveryOptions | None = None,
+        privacy: PrivacyOptions | None = None,
+        capture: CaptureOptions | None = None,
+        processors: Sequence[Processor] = (),
+        listeners: Sequence[Listener] = (),
+        clock: Clock | None = None,
+    ) -> None:
+        arguments = {
+            "service": service,
+            "collector": collector,
+            "environment": environment,
+            "version": version,
+            "api_key": api_key,
+            "tz": tz,
+            "strict": strict,
+            "source": source,
+            "spool": spool,
+            "delivery": delivery,
+            "privacy": privacy,
+            "capture": capture,
+        }
+        self.settings, warnings = resolve(arguments)
+        for warning in warnings:
+            voice.say(logging.WARNING, f"setting:{warning}", "cxsdk: %s", warning)
+        self._clock = clock or SystemClock()
+        self._processors = processors
+        self._listeners = listeners
+        self._why_off = ""
+        self._sinks = self._open_sinks()
+        self._parts = self._build()
+        self._capture = self._switch()
+
+    def _open_sinks(self) -> dict[str, Sink]:
+        collector = self.settings.collector
+        if self.settings.disabled or collector is None:
+            return {}
+        named = collector if isinstance(collector, Mapping) else {"default": collector}
+        for name in named:
+            if not isinstance(name, str) or not name.isidentifier():
+                raise ConfigurationError(f"collector: expected names like 'default', got {name!r}")
+        return {name: open_sink(to, settings=self.settings) for name, to in named.items()}
+
+    def _build(self) -> _Parts:
+        return _Parts(
+            self.settings,
+            self._sinks,
+            self._clock,
+            self._processors,
+            self._listeners,
+            self._first,
+        )
+
+    def _switch(self) -> Capture | None:
+        """
+        Decide once whether anything is captured, and say so when not.
+        """
+        settings = self.settings
+        if settings.disabled or settings.spool.mode == "off":
+            self._why_off = "disabled"
+            return None
+        if not self._sinks and not diversions:
+            logger.info(
+                "cxsdk: no collector is configured for service %r, so nothing is kept. Set"
+                " collector= in init or CXSDK_COLLECTOR.",
+                settings.service,
+            )
+        if settings.privacy.key is None:
+            voice.say(
+                logging.WARNING,
+                "no_key",
+                "cxsdk: no key is set, so customer ids leave the process as they are. Set"
+                " privacy=cx.PrivacyOptions(key=…) or CXSDK_KEY to send pseudonyms.",
+            )
+        spool = self._parts.spool
+        if spool is not None and spool.leftovers():
+            self._first()
+        return self._parts.capture
+
+    # ---- capture in force -----------------------------------------------------------------
+
+    def capture(self) -> Capture | None:
+        """
+        Return the capture of this process, or None when off or closed. For the verbs.
+        """
+        capture = self._capture
+        if capture is None or _fork.page[0] == self._parts.generation:
+            return capture
+        return self._renew()
+
+    def _renew(self) -> Capture | None:
+        """
+        Make new parts in a forked child; nothing of the parent's is closed or locked.
+        """
+        old = self._parts
+        voice.renew()
+        old.abandon()
+        self._parts = self._build()
+        self._capture = self._parts.capture
+        return self._capture
+
+    def off(self) -> Dropped:
+        """
+        Return why nothing is captured; said once.
+        """
+        reason = self._why_off or "disabled"
+        if reason == "closed":
+            voice.say(
+                logging.WARNING,
+                "closed",
+                "cxsdk: an event came after close() and is dropped; later ones silently",
+            )
+        return Dropped(reason)
+
+    def _first(self) -> None:
+        """
+        Begin delivery: at the first accepted event, or when an earlier run left something.
+        """
+        parts = self._parts
+        if parts.delivery is not None:
+            parts.delivery.start()
+            _exit.register(self, self._drain, self.drain_seconds)
+
+    def warm_up(self) -> None:
+        """
+        Do the first-time work now: directory, lock, segments, threads. Blocks on the disk.
+        """
+        if self.capture() is not None and self._parts.spool is not None:
+            self._parts.spool.maintain()
+            self._first()
+
+    @property
+    def drain_seconds(self) -> float:
+        """
+        Return how long the end of the process may take, in seconds.
+        """
+        said = self.settings.delivery.drain_seconds
+        if said is not None:
+            return said
+        spool = self._parts.spool
+        return 10.0 if spool is not None and spool.stats().get("volatile") else 2.0
+
+    # ---- ends -----------------------------------------------------------------------------
+
+    def flush(self, timeout: float = 5.0) -> DeliveryReport:
+        """
+        Deliver what is waiting; block up to *timeout* seconds. What is left stays spooled.
+        """
+        delivery = self._ready_to_flush()
+        return delivery.flush(timeout) if delivery else _NOTHING
+
+    async def aflush(self, timeout: float = 5.0) -> DeliveryReport:  # noqa: ASYNC109
+        """
+        Like `flush`, without blocking the event loop.
+        """
+        delivery = self._ready_to_flush()
+        return await delivery.aflush(timeout) if delivery else _NOTHING
+
+    def _ready_to_flush(self) -> Delivery | None:
+        capture = self.capture()
+        if capture is not None:
+            capture.write_losses()
+        return self._parts.delivery if capture is not None else None
+
+    def close(self, timeout: float = 5.0) -> DeliveryReport:
+        """
+        Deliver what is waiting for up to *timeout* seconds, then let go of everything.
+
+        Idempotent. Later events are `Dropped` as ``closed``; what was not delivered is spooled
+        for the next process.
+        """
+        delivery = self._closing()
+        report = delivery.close(timeout) if delivery else _NOTHING
+        self._closed()
+        return report
+
+    async def aclose(self, timeout: float = 5.0) -> DeliveryReport:  # noqa: ASYNC109
+        """
+        Like `close`, without blocking the event loop.
+        """
+        delivery = self._closing()
+        report = await delivery.aclose(timeout) if delivery else _NOTHING
+        self._closed()
+        return report
+
+    def _closing(self) -> Delivery | None:
+        delivery = self._ready_to_flush()
+        if self._capture is not None:
+            self._why_off = "closed"
+        self._capture = None
+        _exit.forget(self)
+        return delivery
+
+    def _closed(self) -> None:
+        if self._parts.spool is not None:
+            self._parts.spool.close()
+
+    def _drain(self, seconds: float) -> None:
+        if _fork.page[0] == self._parts.generation:
+            self.close(seconds)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ---- looking in -----------------------------------------------------------------------
+
+    def health(self) -> Health:
+        """
+        Return ``ok``, ``degraded``, ``holding`` or ``off`` with the reason.
+
+        For a dashboard; never for readiness, which a collector must not decide.
+        """
+        if self._capture is None:
+            return Health("off", self._why_off)
+        if self._parts.delivery is None:
+            return Health("off", "no_collector")
+        return self._parts.delivery.health()
+
+    def stats(self) -> dict[str, Any]:
+        """
+        Return the ledger, what each sink got, the spool and the settings' levels, as plain data.
+        """
+        parts = self._parts
+        spool = parts.spool.stats() if parts.spool else {}
+        delivery = parts.delivery.stats() if parts.delivery else {}
+        sinks = {}
+        for name in parts.sinks if parts.spool else ():
+            counts = parts.spool.counts(name)  # type: ignore[union-attr]
+            sinks[name] = {**_plain(counts), "delivery": delivery.get(name, {})}
+        return {
+            "offered": parts.ledger.offered.value(),
+            "accepted": spool.get("accepted", 0),
+            "refused": parts.ledger.refused(),
+            "noted": parts.ledger.noted(),
+            "sinks": sinks,
+            "spool": spool,
+            "touchpoints": len(parts.capture.touchpoints.seen),
+        }
+
+    @property
+    def spool_root(self) -> Path | None:
+        """
+        Return where events are kept, or None where they are not kept on disk.
+        """
+        root = self._parts.spool.stats().get("root") if self._parts.spool else None
+        return Path(root) if root else None
+
+
+def _plain(counts: Any) -> dict[str, Any]:
+    import attrs
+
+    return attrs.asdict(counts)

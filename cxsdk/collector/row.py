@@ -1,0 +1,210 @@
+"""
+One event as the store holds it: judged, and with the columns that queries filter by.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from cxsdk._clock import to_ns
+from cxsdk.collector.limits import Limits
+from cxsdk.collector.sieve import look
+from cxsdk.errors import CXError, InvalidEventError
+from cxsdk.events.codec import from_wire, read_json
+
+__all__ = ["Key", "Link", "Refusal", "Row", "judge"]
+
+Key = tuple[str, str]
+"""An identifier of a customer: its space (``id``, ``anonymous``, ``account``, a team's own), it."""
+
+
+@attrs.define(frozen=True)
+class Link:
+    """
+    Two identifiers said to be, or no longer to be, one customer.
+    """
+
+    one: Key
+    other: Key
+    op: str
+
+
+@attrs.define
+class Row:
+    """
+    One event to store.
+    """
+
+    source: str
+    id: str
+    type: str
+    family: str
+    action: str
+    time: int
+    """When it happened, microseconds since 1970 (UTC)."""
+
+    entity: str
+    """Id of the thing that the event is about, such as the commitment."""
+
+    touchpoint: str | None
+    channel: str | None
+    stage: str | None
+    outcome: str | None
+    goal_met: str | None
+    instance: str | None
+    lane: str | None
+    seq: int | None
+    weight: int
+    """How many events this one stands for (``sampledrate``)."""
+
+    keys: tuple[Key, ...]
+    links: tuple[Link, ...]
+    body: str
+
+
+@attrs.define(frozen=True)
+class Refusal:
+    """
+    An event that was not stored, and why; never its content.
+
+    *code* is one of ``invalid``, ``too_large``, ``too_deep``, ``not_json``, ``conflict``.
+    """
+
+    id: str | None
+    type: str | None
+    code: str
+    reason: str
+
+
+def judge(text: bytes, limits: Limits, *, strict: bool) -> Row | Refusal:
+    """
+    Read one event; say what is wrong with it by naming the field.
+
+    Lenient judging takes a newer event as it is; *strict* refuses what the standard does not know.
+    """
+    if len(text) > limits.event_bytes:
+        return Refusal(
+            None, None, "too_large", f"event: expected at most {limits.event_bytes} bytes"
+        )
+    # As many brackets as levels at most: nearly every event is cleared without a walk.
+    flat = text.count(b"{") + text.count(b"[") <= limits.depth
+    event = None if strict or not flat else look(text)
+    if event is None:
+        found = _judge_slowly(text, limits.depth, strict=strict)
+        if isinstance(found, Refusal):
+            return found
+        event = found
+    return _row(event, text.decode())
+
+
+def _judge_slowly(text: bytes, depth: int, *, strict: bool) -> Any:
+    try:
+        wire = read_json(text)
+    except CXError:
+        return Refusal(None, None, "not_json", "event: expected JSON")
+    if not isinstance(wire, dict):
+        return Refusal(None, None, "invalid", "event: expected a JSON object")
+    name, kind = _short(wire.get("id")), _short(wire.get("type"))
+    if _is_deeper(wire, depth):
+        return Refusal(name, kind, "too_deep", f"event: expected at most {depth} levels")
+    try:
+        return from_wire(wire, strict=strict)
+    except InvalidEventError as error:
+        return Refusal(name, kind, "invalid", str(error)[:500])
+
+
+def _short(value: Any) -> str | None:
+    return value[:200] if isinstance(value, str) else None
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    layer = [value]
+    for _ in range(depth):
+        layer = [
+            inner
+            for item in layer
+            for inner in (item.values() if isinstance(item, dict) else item)
+            if isinstance(inner, (dict, list))
+        ]
+        if not layer:
+            return False
+    return True
+
+
+def _row(event: Any, body: str) -> Row:
+    data = event.data
+    _, family, action, _ = event.type.rsplit(".", 3)
+    where = getattr(data, "where", None)
+    about = getattr(data, "about", None)
+    sdk = data.sdk
+    customer = getattr(data, "customer", None)
+    return Row(
+        source=event.source,
+        id=event.id,
+        type=event.type,
+        family=family,
+        action=action,
+        time=to_ns(event.time) // 1000,
+        entity=_entity(family, data, event.id),
+        touchpoint=(where and where.touchpoint)
+        or (about and about.touchpoint)
+        or getattr(data, "touchpoint", None),
+        channel=where.channel if where else None,
+        stage=where.stage if where else None,
+        outcome=getattr(data, "outcome", None),
+        goal_met=getattr(data, "goal_met", None),
+        instance=sdk.instance if sdk else None,
+        lane=sdk.lane if sdk else None,
+        seq=sdk.seq if sdk else None,
+        weight=event.sampledrate or 1,
+        keys=_keys(customer),
+        links=_links(data) if family == "identity" else (),
+        body=body,
+    )
+
+
+def _entity(family: str, data: Any, event_id: str) -> str:
+    if family == "prompt":
+        return data.offer_id or event_id
+    if family == "loss":
+        return event_id
+    name: str = getattr(data, f"{family}_id")
+    return name
+
+
+def _keys(customer: Any) -> tuple[Key, ...]:
+    if customer is None:
+        return ()
+    found: list[Key] = []
+    if customer.id:
+        found.append(("id", customer.id))
+    if customer.anonymous_id:
+        found.append(("anonymous", customer.anonymous_id))
+    if customer.account_id:
+        found.append(("account", customer.account_id))
+    found += [(one.ns, one.id) for one in customer.ids or () if one.state != "ambiguous"]
+    return tuple(dict.fromkeys(found))
+
+
+def _links(identity: Any) -> tuple[Link, ...]:
+    """
+    Return who an identity event says is one; an account is shared by many and links nobody.
+    """
+    if identity.op not in {"identified", "linked", "unlinked"}:
+        return ()
+    own = [key for key in _keys(identity.customer) if key[0] != "account"]
+    old = [key for key in _keys(identity.previous) if key[0] != "account"]
+    if identity.op == "unlinked":
+        return tuple(Link(one, other, "unlinked") for one in own for other in old if one != other)
+    every = list(dict.fromkeys(own + old))
+    # `identified` may tie an anonymous visit to a customer, never two known customers.
+    return tuple(
+        Link(one, other, identity.op)
+        for index, one in enumerate(every)
+        for other in every[index + 1 :]
+        if identity.op == "linked"
+        or "anonymous" in (one[0], other[0])
+        or (one in own and other in own)
+    )

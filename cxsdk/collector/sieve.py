@@ -1,0 +1,121 @@
+"""
+A fast first look at an event: what passes here is surely right, the rest is judged by the codec.
+
+The model builds and checks an event in about 40 µs; most of what a collector receives is right,
+so a typed msgspec decoder, generated from the same plans, lets it pass in a fifth of that. It is
+never more lenient than `cxsdk.events.codec.from_wire`: what it does not know for sure it leaves.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from cxsdk.errors import InvalidEventError
+from cxsdk.events import vocabulary as v
+from cxsdk.events._block import Block, plan
+from cxsdk.events.kinds import Choice, Flag, Kind, Listing, Number, Scalar, Text, Whole
+from cxsdk.events.model import FAMILIES, Event
+
+__all__ = ["look"]
+
+
+class _Marked(type):
+    """
+    The type of a marker: msgspec asks whether what a kind has read is an instance; it is.
+    """
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return True
+
+
+_structs: dict[type, type[msgspec.Struct]] = {}
+_by_marker: dict[type, Kind] = {}
+
+
+def _meet(marker: type, value: Any) -> Any:
+    """
+    Read a value whose kind has no counterpart in msgspec with the kind itself.
+    """
+    kind = _by_marker[marker]
+    read = kind.load(value, "event", strict=False)
+    kind.check(read, "event")
+    return read
+
+
+def _typed(kind: Kind) -> Any:
+    if isinstance(kind, Text):
+        pattern = rf"^(?:{kind.pattern})\Z" if kind.pattern else None
+        return Annotated[str, msgspec.Meta(min_length=1, max_length=kind.longest, pattern=pattern)]
+    if isinstance(kind, Choice):
+        return Literal[kind.vocabulary.values]
+    if isinstance(kind, Whole):
+        return Annotated[int, msgspec.Meta(ge=kind.least, lt=2**53)]
+    if isinstance(kind, Number):
+        return Annotated[float, msgspec.Meta(ge=kind.least, le=kind.most)]
+    if isinstance(kind, Flag):
+        return bool
+    if isinstance(kind, Scalar):
+        return Annotated[str, msgspec.Meta(min_length=1, max_length=kind.longest)] | float | bool
+    if isinstance(kind, Listing):
+        return Annotated[
+            list[_typed(kind.item)],  # type: ignore[misc]
+            msgspec.Meta(min_length=kind.least, max_length=kind.most),
+        ]
+    if isinstance(kind, Block):
+        return _struct(kind.cls)
+    marker = _Marked(type(kind).__name__, (), {})
+    _by_marker[marker] = kind
+    return marker
+
+
+def _struct(cls: type) -> type[msgspec.Struct]:
+    """
+    Return the msgspec twin of a class of the standard, with the class's own rules.
+    """
+    if cls in _structs:
+        return _structs[cls]
+    fields: list[Any] = []
+    names = {}
+    for attribute, name, kind, required in plan(cls).fields:
+        typed = msgspec.Raw if cls is Event and name == "data" else _typed(kind)
+        fields.append((attribute, typed) if required else (attribute, typed | None, None))
+        names[attribute] = name
+    rules = getattr(cls, "__attrs_post_init__", None) if cls is not Event else None
+    _structs[cls] = msgspec.defstruct(
+        cls.__name__,
+        fields,
+        rename=names,
+        kw_only=True,
+        gc=False,
+        namespace={"__post_init__": rules} if rules else None,
+    )
+    return _structs[cls]
+
+
+_envelope = msgspec.json.Decoder(_struct(Event), dec_hook=_meet)
+_data = {
+    family: msgspec.json.Decoder(_struct(cls), dec_hook=_meet) for family, cls in FAMILIES.items()
+}
+
+
+def look(text: bytes) -> Any | None:
+    """
+    Return an object with the fields of an `Event`, or None when the codec has to judge.
+    """
+    # Outside of plain ASCII only the model knows what is printable.
+    if not text.isascii() or b"\\" in text or b"\x7f" in text:
+        return None
+    try:
+        event: Any = _envelope.decode(text)
+        prefix, family, action, model = event.type.rsplit(".", 3)
+        event.data = _data[family].decode(event.data)
+    except (msgspec.DecodeError, InvalidEventError, ValueError, KeyError, RecursionError):
+        return None
+    if not prefix or not model or action not in v.ACTIONS[family]:
+        return None
+    field = v.ACTION_FIELDS.get(family)
+    if field and getattr(event.data, field) != action:
+        return None
+    return event

@@ -1,0 +1,275 @@
+"""
+Where the collector keeps events: one SQLite file in WAL mode, one writer, any number of readers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import attrs
+import msgspec
+
+from cxsdk._clock import Clock, SystemClock
+from cxsdk.collector.row import Refusal, Row
+from cxsdk.collector.tables import migrate
+from cxsdk.errors import ConfigurationError
+
+__all__ = ["Ingested", "Store"]
+
+_INSERT_EVENT = (
+    "INSERT INTO events (n, source, id, type, family, action, time, received, entity, customer,"
+    " touchpoint, channel, stage, outcome, goal_met, instance, lane, seq, weight, body)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_UPSERT_CUSTOMER = (
+    "INSERT INTO customers (space, value, events, first, last) VALUES (?, ?, ?, ?, ?)"
+    " ON CONFLICT DO UPDATE SET events = events + excluded.events,"
+    " first = min(first, excluded.first), last = max(last, excluded.last)"
+)
+_UPSERT_LANE = (
+    "INSERT INTO lanes (instance, lane, low, high, events, last) VALUES (?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT DO UPDATE SET low = min(low, excluded.low), high = max(high, excluded.high),"
+    " events = events + excluded.events, last = max(last, excluded.last)"
+)
+_CHUNK = 400
+
+
+@attrs.define(frozen=True)
+class Ingested:
+    """
+    What became of the events of one request.
+    """
+
+    accepted: int
+    duplicate: int
+    conflicts: tuple[Refusal, ...]
+    """Duplicates whose content differs from what was stored first; the first one stays."""
+
+
+class Store:
+    """
+    Events, who they belong to, and what was refused. Thread-safe; every call blocks on disk.
+
+    What `add` returned for is in the file: a crash of the process does not lose it. A power cut
+    may lose the last commits (``synchronous=NORMAL``), never the file.
+
+    Args:
+        path: the SQLite file; it and its folder are made if missing, readable by the owner only.
+
+        refusals_kept: how many refused events are remembered.
+
+        clock: for tests.
+
+    Raises:
+        ConfigurationError: the file cannot be used.
+    """
+
+    def __init__(
+        self, path: str | Path, *, refusals_kept: int = 10_000, clock: Clock | None = None
+    ) -> None:
+        self.path = Path(path)
+        self.clock = clock or SystemClock()
+        self._refusals_kept = refusals_kept
+        self._write_lock = threading.Lock()
+        self._readers: list[sqlite3.Connection] = []
+        self._readers_lock = threading.Lock()
+        self._closed = False
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.path.touch(mode=0o600)
+            self._writer = self._connect()
+        except (OSError, sqlite3.Error) as error:
+            raise ConfigurationError(f"collector: cannot open {self.path}: {error}") from error
+        try:
+            self._writer.execute("PRAGMA journal_mode = WAL")
+            migrate(self._writer)
+        except sqlite3.Error as error:
+            self._writer.close()
+            raise ConfigurationError(f"collector: cannot use {self.path}: {error}") from error
+        except ConfigurationError:
+            self._writer.close()
+            raise
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self.path, timeout=30.0, isolation_level=None, check_same_thread=False)
+        db.execute("PRAGMA synchronous = NORMAL")
+        db.execute("PRAGMA temp_store = MEMORY")
+        db.execute("PRAGMA cache_size = -16000")
+        return db
+
+    def now(self) -> int:
+        """
+        Return the time in microseconds since 1970.
+        """
+        return self.clock.time_ns() // 1000
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """
+        Lend a read-only connection in a transaction: all its answers are of one moment.
+        """
+        with self._readers_lock:
+            db = self._readers.pop() if self._readers else None
+        if db is None:
+            db = self._connect()
+            db.row_factory = sqlite3.Row
+            db.execute("PRAGMA query_only = ON")
+        db.execute("BEGIN")
+        try:
+            yield db
+        finally:
+            db.execute("ROLLBACK")
+            with self._readers_lock:
+                if self._closed:
+                    db.close()
+                else:
+                    self._readers.append(db)
+
+    def add(self, rows: Sequence[Row], refused: Sequence[Refusal] = ()) -> Ingested:
+        """
+        Store what is new, in one transaction; return after the commit.
+
+        The same (source, id) is stored once: repeated, it is a duplicate, and with other content
+        a conflict, which counts as a duplicate and is remembered among the refusals.
+        """
+        received = self.now()
+        with self._write_lock:
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                fresh, conflicts = self._sort_out(rows)
+                self._insert(fresh, received)
+                self._remember((*refused, *conflicts), received)
+            except BaseException:
+                self._writer.execute("ROLLBACK")
+                raise
+            self._writer.execute("COMMIT")
+        return Ingested(len(fresh), len(rows) - len(fresh), tuple(conflicts))
+
+    def _sort_out(self, rows: Sequence[Row]) -> tuple[list[Row], list[Refusal]]:
+        stored = self._bodies(rows)
+        fresh: list[Row] = []
+        conflicts: list[Refusal] = []
+        for row in rows:
+            known = stored.get((row.id, row.source))
+            if known is None:
+                stored[row.id, row.source] = row.body
+                fresh.append(row)
+            elif not _same(known, row.body):
+                reason = "event.id: expected the content first sent under this id, got another"
+                conflicts.append(Refusal(row.id, row.type, "conflict", reason))
+        return fresh, conflicts
+
+    def _bodies(self, rows: Sequence[Row]) -> dict[tuple[str, str], str]:
+        found: dict[tuple[str, str], str] = {}
+        for start in range(0, len(rows), _CHUNK):
+            ids = [row.id for row in rows[start : start + _CHUNK]]
+            marks = ",".join("?" * len(ids))
+            cursor = self._writer.execute(
+                f"SELECT id, source, body FROM events WHERE id IN ({marks})",  # noqa: S608 - marks
+                ids,
+            )
+            found.update({(name, source): body for name, source, body in cursor})
+        return found
+
+    def _insert(self, rows: list[Row], received: int) -> None:
+        if not rows:
+            return
+        db = self._writer
+        (last,) = db.execute("SELECT coalesce(max(n), 0) FROM events").fetchone()
+        db.executemany(_INSERT_EVENT, _event_rows(rows, last + 1, received))
+        db.executemany(
+            "INSERT INTO customer_events VALUES (?, ?, ?)",
+            [(*key, n) for n, row in enumerate(rows, last + 1) for key in row.keys],
+        )
+        db.executemany(
+            "INSERT INTO links VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [
+                (*link.one, *link.other, link.op, row.time, n)
+                for n, row in enumerate(rows, last + 1)
+                for link in row.links
+            ],
+        )
+        db.executemany(_UPSERT_CUSTOMER, _customer_rows(rows))
+        db.executemany(_UPSERT_LANE, _lane_rows(rows, received))
+
+    def _remember(self, refused: Sequence[Refusal], received: int) -> None:
+        if not refused:
+            return
+        self._writer.executemany(
+            "INSERT INTO refusals (received, id, type, code, reason) VALUES (?, ?, ?, ?, ?)",
+            [(received, one.id, one.type, one.code, one.reason) for one in refused],
+        )
+        self._writer.execute(
+            "DELETE FROM refusals WHERE n <= (SELECT max(n) FROM refusals) - ?",
+            (self._refusals_kept,),
+        )
+
+    def close(self) -> None:
+        """
+        Close the file; running reads finish first on their own connection. May be repeated.
+        """
+        with self._readers_lock:
+            self._closed = True
+            readers, self._readers = self._readers, []
+        for db in readers:
+            db.close()
+        with self._write_lock:
+            self._writer.close()
+
+
+def _same(stored: str, body: str) -> bool:
+    # A hop may have written the JSON anew; only another content is a conflict.
+    return stored == body or msgspec.json.decode(stored) == msgspec.json.decode(body)
+
+
+def _event_rows(rows: Iterable[Row], first: int, received: int) -> Iterator[tuple[object, ...]]:
+    for n, row in enumerate(rows, first):
+        yield (
+            n,
+            row.source,
+            row.id,
+            row.type,
+            row.family,
+            row.action,
+            row.time,
+            received,
+            row.entity,
+            ":".join(row.keys[0]) if row.keys else None,
+            row.touchpoint,
+            row.channel,
+            row.stage,
+            row.outcome,
+            row.goal_met,
+            row.instance,
+            row.lane,
+            row.seq,
+            row.weight,
+            row.body,
+        )
+
+
+def _customer_rows(rows: Iterable[Row]) -> list[tuple[object, ...]]:
+    seen: dict[tuple[str, str], list[int]] = {}
+    for row in rows:
+        for key in row.keys:
+            known = seen.setdefault(key, [0, row.time, row.time])
+            known[0] += 1
+            known[1] = min(known[1], row.time)
+            known[2] = max(known[2], row.time)
+    return [(*key, *counts) for key, counts in seen.items()]
+
+
+def _lane_rows(rows: Iterable[Row], received: int) -> list[tuple[object, ...]]:
+    seen: dict[tuple[str, str], list[int]] = {}
+    for row in rows:
+        if row.instance is None or row.lane is None or row.seq is None:
+            continue
+        known = seen.setdefault((row.instance, row.lane), [row.seq, row.seq, 0])
+        known[0] = min(known[0], row.seq)
+        known[1] = max(known[1], row.seq)
+        known[2] += 1
+    return [(*lane, *counts, received) for lane, counts in seen.items()]

@@ -1,0 +1,116 @@
+"""
+The tables of the collector's SQLite file, and the steps that bring an older file up to date.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from cxsdk.errors import ConfigurationError
+
+__all__ = ["VERSION", "migrate"]
+
+_APPLICATION = 0x43585344
+"""``CXSD`` in the header of the file, so that another program's database is never written to."""
+
+_FIRST = """
+CREATE TABLE events (
+    n INTEGER PRIMARY KEY,
+    source TEXT NOT NULL,
+    id TEXT NOT NULL,
+    type TEXT NOT NULL,
+    family TEXT NOT NULL,
+    action TEXT NOT NULL,
+    time INTEGER NOT NULL,
+    received INTEGER NOT NULL,
+    entity TEXT NOT NULL,
+    customer TEXT,
+    touchpoint TEXT,
+    channel TEXT,
+    stage TEXT,
+    outcome TEXT,
+    goal_met TEXT,
+    instance TEXT,
+    lane TEXT,
+    seq INTEGER,
+    weight INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    UNIQUE (id, source)
+);
+CREATE INDEX events_by_time ON events (time);
+CREATE INDEX events_by_family ON events (
+    family, time, action, touchpoint, channel, stage, outcome, goal_met, weight, customer
+);
+CREATE INDEX events_by_arrival ON events (received, time);
+CREATE TABLE customer_events (
+    space TEXT NOT NULL,
+    value TEXT NOT NULL,
+    event INTEGER NOT NULL,
+    PRIMARY KEY (space, value, event)
+) WITHOUT ROWID;
+CREATE TABLE customers (
+    space TEXT NOT NULL,
+    value TEXT NOT NULL,
+    events INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    PRIMARY KEY (space, value)
+) WITHOUT ROWID;
+CREATE INDEX customers_by_last ON customers (last);
+CREATE TABLE links (
+    space TEXT NOT NULL,
+    value TEXT NOT NULL,
+    other_space TEXT NOT NULL,
+    other_value TEXT NOT NULL,
+    op TEXT NOT NULL,
+    time INTEGER NOT NULL,
+    event INTEGER NOT NULL
+);
+CREATE INDEX links_by_one ON links (space, value);
+CREATE INDEX links_by_other ON links (other_space, other_value);
+CREATE TABLE lanes (
+    instance TEXT NOT NULL,
+    lane TEXT NOT NULL,
+    low INTEGER NOT NULL,
+    high INTEGER NOT NULL,
+    events INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    PRIMARY KEY (instance, lane)
+) WITHOUT ROWID;
+CREATE TABLE refusals (
+    n INTEGER PRIMARY KEY AUTOINCREMENT,
+    received INTEGER NOT NULL,
+    id TEXT,
+    type TEXT,
+    code TEXT NOT NULL,
+    reason TEXT NOT NULL
+);
+"""
+
+_STEPS = (_FIRST,)
+"""Script *i* brings a file of version *i* to version *i* + 1; a released script never changes."""
+
+VERSION = len(_STEPS)
+
+
+def migrate(db: sqlite3.Connection) -> None:
+    """
+    Create or update the tables, each step in its own transaction.
+
+    Raises:
+        ConfigurationError: the file belongs to another program or to a newer cxsdk.
+    """
+    (application,) = db.execute("PRAGMA application_id").fetchone()
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if application not in {0, _APPLICATION} or (application == 0 and tables):
+        raise ConfigurationError("collector: the file is a database of another program")
+    if version > VERSION:
+        raise ConfigurationError(
+            f"collector: the file has version {version}, this cxsdk knows {VERSION}; update cxsdk"
+        )
+    for step in range(version, VERSION):
+        db.executescript(
+            f"BEGIN IMMEDIATE;\n{_STEPS[step]}\n"
+            f"PRAGMA application_id = {_APPLICATION};\nPRAGMA user_version = {step + 1};\nCOMMIT;"
+        )

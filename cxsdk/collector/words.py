@@ -1,0 +1,131 @@
+"""
+Values of the standard in words for people, and numbers in the form a table wants.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+__all__ = [
+    "day",
+    "due",
+    "duration",
+    "moment",
+    "money",
+    "number",
+    "party",
+    "percent",
+    "seconds",
+    "words",
+]
+
+_THIN = "\u202f"
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\S+")
+
+
+def words(value: Any) -> str:
+    """
+    Return a token as words: ``much_better`` → much better; ``checkout.pay`` → checkout · pay.
+    """
+    text = str(value).removeprefix("x_") or str(value)
+    return text.replace("_", " ").replace(".", " · ")
+
+
+def number(value: Any) -> str:
+    """
+    Return a number with thin spaces between thousands; text as it is; a flag as yes or no.
+    """
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}".replace(",", _THIN)
+    if isinstance(value, float):
+        return f"{value:,.2f}".rstrip("0").rstrip(".").replace(",", _THIN)
+    return str(value)
+
+
+def percent(share: float | None) -> str:
+    """
+    Return a share of 0 to 1 as a percentage; a dash for None. Never 0 % or 100 % by rounding.
+    """
+    if share is None:
+        return "\u2013"
+    if 0 < share < 0.005:
+        return "< 1 %"
+    if 0.995 <= share < 1:
+        return "> 99 %"
+    return f"{share:.0%}".replace("%", f"{_THIN}%")
+
+
+def seconds(value: float) -> str:
+    """
+    Return a length of time in the unit that fits.
+    """
+    size = abs(value)
+    sign = "\u2212" if value < 0 else ""
+    if size < 1:
+        return f"{sign}{size * 1000:.0f} ms"
+    if size < 60:
+        return f"{sign}{size:.1f} s"
+    if size < 3600:
+        return f"{sign}{size // 60:.0f} min {size % 60:.0f} s"
+    if size < 86_400:
+        return f"{sign}{size // 3600:.0f} h {size % 3600 // 60:.0f} min"
+    return f"{sign}{size // 86_400:.0f} d {size % 86_400 // 3600:.0f} h"
+
+
+def duration(milliseconds: float) -> str:
+    """
+    Return milliseconds in the unit that fits.
+    """
+    return seconds(milliseconds / 1000)
+
+
+def money(value: dict[str, Any]) -> str:
+    """
+    Return an amount with its currency.
+    """
+    return f"{value['amount']} {value['currency']}"
+
+
+def party(value: dict[str, Any] | None) -> str:
+    """
+    Return who performed or promised; of a partner also the role and the organisation.
+    """
+    if not value:
+        return "not said"
+    parts = [value["kind"], value.get("partner_role"), value.get("org")]
+    return " · ".join(words(part) for part in parts if part)
+
+
+def _utc(micros: int) -> datetime:
+    # The standard's years reach from 1 to 9999, as Python's do.
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)
+
+
+def moment(micros: int) -> str:
+    """
+    Return microseconds since 1970 as a time of day in UTC.
+    """
+    return f"{_utc(micros):%Y-%m-%d %H:%M} UTC"
+
+
+def day(text: str) -> str:
+    """
+    Return the day of an RFC 3339 time in UTC, in words.
+    """
+    found = datetime.fromisoformat(text).astimezone(UTC)
+    return f"{found:%A}, {found.day} {found:%B} {found.year}"
+
+
+def due(text: str) -> str:
+    """
+    Return what was promised with its instants shortened to minutes in UTC.
+    """
+
+    def shorten(found: re.Match[str]) -> str:
+        return f"{datetime.fromisoformat(found[0]).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+    return _INSTANT.sub(shorten, text)

@@ -1,0 +1,10 @@
+"""
+From the spool to the sinks: workers, policy, breaker, retry budget, keeper.
+"""
+
+from __future__ import annotations
+
+from cxsdk.delivery.delivery import Delivery
+from cxsdk.delivery.health import Health
+
+__all__ = ["Delivery", "Health"]

@@ -1,0 +1,538 @@
+"""
+One destination: what goes next, and what becomes of it.
+
+A `Line` has no thread and no loop. `turn` does one step and says how long to wait for the next,
+so the same code runs under a sender thread, inline at the end of a process, and in tests that
+let an hour pass on a fake clock.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from cxsdk._clock import Clock
+from cxsdk._guard import voice
+from cxsdk.config import DeliveryOptions
+from cxsdk.delivery.bell import Bell
+from cxsdk.delivery.gate import Gate
+from cxsdk.delivery.parcel import Condemned, Parcel, Trial
+from cxsdk.delivery.shelf import LANES, Shelf
+from cxsdk.delivery.sizer import Sizer
+from cxsdk.typing import (
+    Delivered,
+    Hold,
+    Lane,
+    Partial,
+    Record,
+    Refused,
+    Retry,
+    SendResult,
+    Sink,
+    Split,
+    Spool,
+)
+
+__all__ = ["Line"]
+
+_LEASE_S = 30.0
+_WHOLE_BATCHES = 3
+_EVERY_FOURTH = 4
+_TOO_LARGE = "too_large"
+
+
+class Line:
+    """
+    Sends one sink's events, one request at a time.
+
+    `turn` and `put_back` belong to one thread at a time; `call`, `notice` and the figures to any.
+
+    Args:
+        name: the sink's name, which owns the cursor in the spool.
+
+        sink: the destination.
+
+        spool: where events come from.
+
+        options: sizes and waits.
+
+        clock: all time.
+
+        note: counts what is worth a look.
+
+        rng: source of chance.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        sink: Sink,
+        spool: Spool,
+        options: DeliveryOptions,
+        *,
+        clock: Clock,
+        note: Callable[[str, int], None],
+        rng: random.Random,
+    ) -> None:
+        self.name = name
+        self.sink = sink
+        self.bell = Bell()
+        self.gate = Gate(options, rng)
+        self.sizer = Sizer(options.max_batch_events, options.max_batch_bytes)
+        self.last_error = ""
+        self.attempts = self.retries = self.batches = 0
+        self.next_at: float = math.inf
+        self.heeded = 0
+        self.lost = False
+        self._spool = spool
+        self._options = options
+        self._clock = clock
+        self._note = note
+        self._shelf = Shelf()
+        self._doubtful: list[Condemned] = []
+        self._whole_refused = 0
+        self._turns = 0
+        self._calls = 0
+        self._final = False
+        self._hurried = 0
+        self._pressed = False
+        self._quota = 0
+        self._linger_due: float | None = None
+        self._behind_since: float | None = None
+
+    # ---- for other threads ---------------------------------------------------------------
+
+    def call(self, *, final: bool = False) -> int:
+        """
+        Ask for an attempt now; return a ticket. It was heeded once `heeded` is not below it.
+        """
+        self._final = self._final or final
+        self._calls += 1
+        self.bell.set()
+        return self._calls
+
+    def press(self) -> None:
+        """
+        Say that the spool fills up. Never blocks, safe in a signal handler.
+        """
+        self._pressed = True
+        self.bell.set()
+
+    def notice(self, since: float) -> int:
+        """
+        Look whether events came in after the moment *since*, and wake the sender if so; return
+        how many are pending.
+        """
+        pending = self._spool.pending(self.name)
+        if pending <= 0:
+            self._behind_since = None
+            return 0
+        if self._behind_since is None:
+            self._behind_since = since
+        if self._linger_due is None and self._fresh_count(pending) > 0:
+            # Nobody knows when in the last tick it came: the earliest moment keeps the promise.
+            self._linger_due = since + self._options.linger
+            self.bell.set()
+        return pending
+
+    def stats(self) -> dict[str, Any]:
+        """
+        Return the figures of this destination; times in seconds.
+        """
+        now = self._clock.monotonic()
+        behind = self._behind_since
+        holding = self.gate.holding
+        return {
+            "breaker": self.gate.breaker.state,
+            "holding": holding.reason if holding else "",
+            "last_error": self.last_error,
+            "attempts": self.attempts,
+            "retries": self.retries,
+            "batches": self.batches,
+            "next_attempt": max(0.0, self.next_at - now) if self.next_at < math.inf else None,
+            "lag": max(0.0, now - behind) if behind is not None else 0.0,
+            "batch_size": self.sizer.events,
+            "budget": self.gate.budget.tokens,
+        }
+
+    # ---- one step ------------------------------------------------------------------------
+
+    def turn(self) -> float | None:
+        """
+        Do one step; return the seconds until the next is worth taking, None for "when called".
+
+        Blocks as long as the sink does, and on the spool's disk.
+        """
+        now = self._clock.monotonic()
+        calls = self._calls
+        self._hurry(calls, now)
+        wait: float | None = self.gate.wait(now)
+        if not wait:
+            parcel = self._probe(now) if self.gate.probing else self._pick(now)
+            if parcel is None:
+                wait = self._rest(now)
+            else:
+                self._send(parcel)
+                wait = 0.0
+        self.next_at = math.inf if wait is None else now + wait
+        self.heeded = calls
+        return wait
+
+    def put_back(self) -> None:
+        """
+        Give everything back to the spool: what was not delivered stays there.
+        """
+        for parcel in self._shelf.clear():
+            if parcel.trial is not None:
+                self._release([each.record for each in parcel.trial.condemned])
+                parcel.trial.condemned = []
+            self._release(parcel.records)
+        self._release([each.record for each in self._doubtful])
+        self._doubtful = []
+        self._whole_refused = 0
+
+    def _hurry(self, calls: int, now: float) -> None:
+        if calls == self._hurried:
+            return
+        self._hurried = calls
+        self._quota = max(self._quota, self._fresh_count(self._spool.pending(self.name)))
+        if self.gate.hurry(now, final=self._final):
+            self._shelf.bring_forward(now)
+
+    # ---- what goes next ------------------------------------------------------------------
+
+    def _pick(self, now: float) -> Parcel | None:
+        self._turns += 1
+        lanes = LANES if self._turns % _EVERY_FOURTH else LANES[::-1]
+        for lane in lanes:
+            parcel = self._due(lane, now) or self._fresh(lane, now)
+            if parcel is not None:
+                return parcel
+        return None
+
+    def _due(self, lane: Lane, now: float) -> Parcel | None:
+        while (parcel := self._shelf.due(lane, now)) is not None:
+            self._shelf.take(parcel)
+            fresh = self._still_ours(parcel, now)
+            if fresh is None:
+                continue
+            if fresh.attempts or self.sizer.fits(len(fresh), fresh.size):
+                return fresh
+            self._shelf.put(*fresh.halves())
+        return None
+
+    def _still_ours(self, parcel: Parcel, now: float) -> Parcel | None:
+        """
+        Lease a parcel anew that has waited long: a customer's events may have been erased.
+
+        The same records come back in the same order, so the key stays, unless some are gone.
+        """
+        if now - parcel.leased < _LEASE_S:
+            return parcel
+        if parcel.trial is not None:
+            self._dissolve(parcel, parcel.trial)
+            return None
+        self._spool.release(self.name, parcel.records)
+        records = self._spool.lease(self.name, parcel.lane, len(parcel), parcel.size)
+        if not records:
+            return None
+        renewed = Parcel(records, parcel.lane, leased=now)
+        renewed.attempts = parcel.attempts
+        return renewed
+
+    def _dissolve(self, parcel: Parcel, trial: Trial) -> None:
+        """
+        Give a whole trial back, to begin it anew with what still stands.
+        """
+        for other in [each for each in self._shelf if each.trial is trial]:
+            self._release(self._shelf.take(other).records)
+        self._release(parcel.records)
+        self._release([each.record for each in trial.condemned])
+
+    def _fresh(self, lane: Lane, now: float) -> Parcel | None:
+        if self._shelf.is_full(lane) or not self._ready(now):
+            return None
+        return self._lease(lane, self.sizer.events, now)
+
+    def _lease(self, lane: Lane, events: int, now: float) -> Parcel | None:
+        backlog = self._turns % _EVERY_FOURTH == _EVERY_FOURTH - 1
+        records = self._spool.lease(self.name, lane, events, self.sizer.bytes, backlog=backlog)
+        if not records:
+            return None
+        self._quota -= len(records)
+        return Parcel(records, lane, leased=now)
+
+    def _ready(self, now: float) -> bool:
+        """
+        Say whether waiting for company is over.
+        """
+        count = self._fresh_count(self._spool.pending(self.name))
+        if count <= 0:
+            self._quota = 0
+            self._linger_due = None
+            self._pressed = False
+            return False
+        if self._quota > 0:
+            return True
+        if self._linger_due is None:
+            self._linger_due = now + self._options.linger
+        if self._pressed or count >= self.sizer.events or now >= self._linger_due:
+            # What is here now goes now; what comes while it does waits for company again.
+            self._pressed = False
+            self._quota = count
+            self._linger_due = None
+            return True
+        return False
+
+    def _fresh_count(self, pending: int) -> int:
+        return pending - self._shelf.events - len(self._doubtful)
+
+    def _probe(self, now: float) -> Parcel | None:
+        """
+        Return the smallest thing that there is to ask with.
+        """
+        smallest = self._shelf.smallest()
+        if smallest is None or len(smallest) > 1:
+            for lane in LANES:
+                single = self._lease(lane, 1, now)
+                if single is not None:
+                    return single
+        if smallest is None:
+            return None
+        return self._still_ours(self._shelf.take(smallest), now)
+
+    def _rest(self, now: float) -> float | None:
+        if self._linger_due is not None and self._linger_due <= now:
+            self._linger_due = None  # it was due and brought nothing: the keeper looks again
+        moments = [self._shelf.next_due(), self._linger_due]
+        known = [moment for moment in moments if moment is not None]
+        return max(0.0, min(known) - now) if known else None
+
+    # ---- what becomes of it --------------------------------------------------------------
+
+    def _send(self, parcel: Parcel) -> None:
+        parcel.attempts += 1
+        self.attempts += 1
+        if parcel.attempts > 1:
+            self.retries += 1
+            self._note("retries", 1)
+        result = self._ask_sink(parcel)
+        if self.lost:
+            return  # the spool has another owner by now, or none
+        self._settle(parcel, result)
+
+    def _ask_sink(self, parcel: Parcel) -> SendResult:
+        try:
+            result = self.sink.send(parcel.batch())
+        except Exception as error:  # noqa: BLE001 - a sink is anyone's code
+            self._note("sink_errors", 1)
+            kind = type(error).__name__
+            voice.say(
+                logging.ERROR,
+                f"sink:{self.name}:{kind}",
+                "sink %r raised %s; it should return Retry or Hold",
+                self.name,
+                kind,
+            )
+            return Retry(f"the sink raised {kind}")
+        if not isinstance(result, SendResult):
+            self._note("sink_errors", 1)
+            kind = type(result).__name__
+            voice.say(
+                logging.ERROR,
+                f"sink:{self.name}:{kind}",
+                "sink %r returned %s, which is no SendResult",
+                self.name,
+                kind,
+            )
+            return Retry(f"the sink returned {kind}")
+        return result
+
+    def _settle(self, parcel: Parcel, result: SendResult) -> None:
+        if isinstance(result, Delivered):
+            self._delivered(parcel)
+        elif isinstance(result, Partial):
+            self._partial(parcel, result)
+        elif isinstance(result, Retry):
+            self._again(parcel, result)
+        elif isinstance(result, Split):
+            self._split(parcel, result)
+        elif isinstance(result, Refused):
+            self._refused(parcel, result)
+        else:
+            self._hold(parcel, result)
+
+    def _delivered(self, parcel: Parcel) -> None:
+        self._spool.ack(self.name, parcel.records)
+        self.batches += 1
+        self.sizer.went_well(len(parcel), parcel.size)
+        self._answered()
+        self._taken()
+        self._close(parcel)
+
+    def _answered(self) -> None:
+        """
+        The destination is there, whatever it says.
+        """
+        now = self._clock.monotonic()
+        if self.gate.alive(now):
+            self._shelf.bring_forward(now)
+            voice.say(logging.INFO, f"back:{self.name}", "sink %r is back", self.name)
+
+    def _taken(self) -> None:
+        """
+        The destination took something, so what it refused before is the events' own fault.
+        """
+        self.last_error = ""
+        self._whole_refused = 0
+        doubtful, self._doubtful = self._doubtful, []
+        self._bury(doubtful)
+
+    def _partial(self, parcel: Parcel, result: Partial) -> None:
+        size = len(parcel)
+        refused = {i: words for i, words in result.refused.items() if 0 <= i < size}
+        later = [i for i in sorted(result.retry) if 0 <= i < size and i not in refused]
+        waiting = set(later)
+        taken = [r for i, r in enumerate(parcel.records) if i not in refused and i not in waiting]
+        contract = self._is_contract_probe()
+        if taken or refused:
+            self._answered()
+        if taken:
+            self._spool.ack(self.name, taken)
+            self.batches += 1
+            self._taken()
+        trial = parcel.trial or Trial(size)
+        for index, words in refused.items():
+            condemned = Condemned(parcel.records[index], "refused", words, parcel.attempts)
+            trial.condemned.append(condemned)
+        if later:
+            rest = Parcel([parcel.records[i] for i in later], parcel.lane, leased=parcel.leased)
+            rest.trial, rest.attempts = parcel.trial, 0 if taken else parcel.attempts
+            if parcel.trial is not None:
+                parcel.trial.open += 1
+            self._put_off(rest, Retry("per event"), paused=not taken and not refused)
+        if contract and not taken and refused:
+            self._break(trial, Hold(self._refusal(trial)))
+            return
+        parcel.trial = trial
+        self._close(parcel)
+
+    def _again(self, parcel: Parcel, result: Retry) -> None:
+        was_closed = self.gate.breaker.state == "closed"
+        self._put_off(parcel, result, paused=True)
+        if was_closed and self.gate.breaker.state != "closed":
+            voice.say(
+                logging.WARNING,
+                f"outage:{self.name}",
+                "sink %r does not answer (%s); events are kept and sent later",
+                self.name,
+                result.reason,
+            )
+
+    def _put_off(self, parcel: Parcel, result: Retry, *, paused: bool) -> None:
+        """
+        Keep *parcel* as it is for later; with *paused* the others wait as well.
+        """
+        now = self._clock.monotonic()
+        self.last_error = result.reason
+        wait = self.gate.failed(result, now) if paused else 0.0
+        # Its own count of attempts: a batch that fails alone gets rarer, the others go on.
+        own = self.gate.backoff.wait(parcel.attempts, 0.0)
+        parcel.due = now + max(wait, own)
+        self._shelf.put(parcel)
+
+    def _split(self, parcel: Parcel, result: Split) -> None:
+        self._answered()
+        self._note("splits", 1)
+        parcel.trial = parcel.trial or Trial(len(parcel))
+        self.sizer.too_large(len(parcel), parcel.size)
+        if len(parcel) > 1:
+            self._shelf.put(*parcel.halves())
+            return
+        trial = parcel.trial
+        trial.condemned.append(
+            Condemned(parcel.records[0], _TOO_LARGE, result.reason, parcel.attempts)
+        )
+        self._close(parcel)
+
+    def _refused(self, parcel: Parcel, result: Refused) -> None:
+        contract = self._is_contract_probe()
+        self._answered()
+        self.last_error = f"{result.reason} {result.detail}".strip()
+        trial = parcel.trial = parcel.trial or Trial(len(parcel))
+        if len(parcel) > 1:
+            self._shelf.put(*parcel.halves())
+            return
+        trial.condemned.append(
+            Condemned(parcel.records[0], "refused", self.last_error, parcel.attempts)
+        )
+        if trial.broken or contract:
+            self._break(trial, Hold(self._refusal(trial)))
+        else:
+            self._close(parcel)
+
+    def _close(self, parcel: Parcel) -> None:
+        """
+        Nothing of *parcel* is left; judge its trial if it was the last of it.
+        """
+        trial = parcel.trial
+        if trial is None:
+            return
+        trial.open -= 1
+        if trial.open > 0 and not trial.broken:
+            return
+        if trial.broken:
+            self._break(trial, Hold(self._refusal(trial)))
+        elif trial.whole:
+            # Not one was taken. Perhaps all are bad, perhaps the destination takes nothing.
+            self._doubtful += trial.condemned
+            self._whole_refused += 1
+            if self._whole_refused >= _WHOLE_BATCHES:
+                self._break(Trial(0), Hold(self._refusal(trial)))
+        else:
+            self._bury(trial.condemned)
+
+    def _refusal(self, trial: Trial) -> str:
+        words = trial.condemned[-1].detail[:120] if trial.condemned else ""
+        return f"refuses too much: {words}".rstrip(": ")
+
+    def _is_contract_probe(self) -> bool:
+        return self.gate.holding is not None and self.gate.holding.contract
+
+    def _break(self, trial: Trial, result: Hold) -> None:
+        """
+        So much is refused that the fault is not the events': bury none, hold.
+        """
+        self._release([each.record for each in trial.condemned])
+        trial.condemned = []
+        self._stop(result, contract=True)
+        self.sizer = Sizer(self._options.max_batch_events, self._options.max_batch_bytes)
+
+    def _hold(self, parcel: Parcel, result: Hold) -> None:
+        self._shelf.put(parcel)
+        self._stop(result, contract=False)
+
+    def _stop(self, result: Hold, *, contract: bool) -> None:
+        self.put_back()
+        self.last_error = result.reason
+        self._note("holds", 1)
+        self.gate.hold(result, self._clock.monotonic(), contract=contract)
+        voice.say(
+            logging.ERROR,
+            f"hold:{self.name}:{result.reason[:24]}",
+            "sink %r is on hold: %s. Nothing is lost; see cxsdk doctor",
+            self.name,
+            result.reason,
+        )
+
+    def _bury(self, condemned: list[Condemned]) -> None:
+        for each in condemned:
+            self._note("buried", 1)
+            self._spool.bury(self.name, each.record, each.reason, each.detail, each.attempts)
+
+    def _release(self, records: Sequence[Record]) -> None:
+        if records:
+            self._spool.release(self.name, records)

@@ -1,0 +1,176 @@
+"""
+Decorators around handlers: one wrapper for each kind of function.
+
+Signature, return value and exception object pass through untouched. A generator's interaction is
+the ambient one only while its body runs, never between two items, where the caller's code runs.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncGenerator, Callable, Generator
+from typing import Any
+
+from cxsdk.errors import ConfigurationError
+from cxsdk.instrument.arguments import finder
+from cxsdk.instrument.interaction import Interaction
+from cxsdk.scope import current_interaction
+
+__all__ = ["decorate"]
+
+Open = Callable[[tuple[Any, ...], dict[str, Any]], Interaction]
+
+
+def decorate(template: Interaction, function: Any) -> Any:
+    """
+    Return *function* with every call recorded as an interaction like *template*.
+
+    Raises:
+        ConfigurationError: *function* is a class, or no function at all.
+    """
+    if isinstance(function, (classmethod, staticmethod)):
+        return type(function)(decorate(template, function.__func__))
+    if inspect.isclass(function) or not callable(function):
+        raise ConfigurationError(
+            f"cx.interaction: expected a function or method, got {function!r}. Stand next to the"
+            " def, below the decorators of the framework."
+        )
+    opens = _opener(template, function)
+    if inspect.isasyncgenfunction(function):
+        return _async_generator(function, opens)
+    if inspect.isgeneratorfunction(function):
+        return _generator(function, opens)
+    if inspect.iscoroutinefunction(function):
+        return _coroutine(function, opens)
+    return _plain(function, opens)
+
+
+def _opener(template: Interaction, function: Callable[..., Any]) -> Open:
+    source, fails, options = template._source, template._fails, template._options
+    # Checked here: a wrong name stops the import, not a customer.
+    site = source.new_site(template._site, _label(function))
+    find = finder(template.customer, function, "customer")
+
+    def opens(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Interaction:
+        customer = None
+        if find is not None:
+            try:
+                customer = find(args, kwargs)
+            except Exception as error:  # noqa: BLE001 - the finder is the host's code
+                source.wrong(error)
+        return Interaction(source, site, customer, fails, options)
+
+    return opens
+
+
+def _label(function: Callable[..., Any]) -> str:
+    name = getattr(function, "__qualname__", type(function).__name__)
+    module = getattr(function, "__module__", None)
+    return f"{module}.{name}"[-200:] if module else name[-200:]
+
+
+def _plain(function: Callable[..., Any], opens: Open) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        with opens(args, kwargs):
+            return function(*args, **kwargs)
+
+    return wrapper
+
+
+def _coroutine(function: Callable[..., Any], opens: Open) -> Callable[..., Any]:
+    @functools.wraps(function)
+    async def wrapper(*args: Any, **kwargs: Any) -> Any:
+        with opens(args, kwargs):
+            return await function(*args, **kwargs)
+
+    return wrapper
+
+
+class _Steps:
+    """
+    An interaction around a body that runs in steps: ambient inside a step, not between two.
+    """
+
+    __slots__ = ("interaction", "outer")
+
+    def __init__(self, interaction: Interaction) -> None:
+        self.interaction = interaction
+        # Entered and left at once in the caller's context: only the steps are ambient.
+        interaction.__enter__()
+        self._leave()
+
+    def _leave(self) -> None:
+        current_interaction.reset(self.interaction._token)
+
+    def __enter__(self) -> None:
+        self.outer = current_interaction.set(self.interaction)
+
+    def __exit__(self, *_: object) -> None:
+        current_interaction.reset(self.outer)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """
+        Close the interaction; *error* is what ended the body, if anything did.
+        """
+        self.interaction.end(error)
+
+
+def _generator(function: Callable[..., Any], opens: Open) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        body = function(*args, **kwargs)
+        steps = _Steps(opens(args, kwargs))
+        advance, sent = body.send, None
+        try:
+            while True:
+                with steps:
+                    item = advance(sent)
+                try:
+                    sent = yield item
+                    advance = body.send
+                except GeneratorExit:
+                    with steps:
+                        body.close()
+                    raise
+                except BaseException as error:  # noqa: BLE001 - handed to the body, unchanged
+                    advance, sent = body.throw, error
+        except StopIteration as stop:
+            steps.end()
+            return stop.value
+        except BaseException as error:
+            steps.end(error)
+            raise
+
+    return wrapper
+
+
+def _async_generator(function: Callable[..., Any], opens: Open) -> Callable[..., Any]:
+    @functools.wraps(function)
+    async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        body = function(*args, **kwargs)
+        steps = _Steps(opens(args, kwargs))
+        advance, sent = body.asend, None
+        try:
+            while True:
+                with steps:
+                    item = await advance(sent)
+                try:
+                    sent = yield item
+                    advance = body.asend
+                except GeneratorExit:
+                    with steps:
+                        await body.aclose()
+                    raise
+                except BaseException as error:  # noqa: BLE001 - handed to the body, unchanged
+                    advance, sent = body.athrow, error
+        except StopAsyncIteration:
+            steps.end()
+        except BaseException as error:
+            steps.end(error)
+            raise
+
+    return wrapper
+
+

@@ -1,0 +1,280 @@
+"""
+Facts that verbs record: from keyword arguments to the wire form of a family.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+from cxsdk._clock import to_ns
+from cxsdk._ids import keyed_id, new_id
+from cxsdk.errors import InvalidEventError
+from cxsdk.instrument.interaction import Interaction
+from cxsdk.pipeline.draft import Draft
+from cxsdk.scope import NOBODY, Scope, Who, current_interaction, current_scope
+from cxsdk.typing import Accepted, Dropped
+
+if TYPE_CHECKING:
+    from cxsdk.events.model import Party
+    from cxsdk.pipeline.capture import Capture
+
+__all__ = ["Fact", "about_wire", "answers_of", "due_wire", "money_wire", "wire_of"]
+
+SCALES: dict[str, tuple[str, float, float]] = {
+    "csat": ("satisfaction", 1, 5),
+    "nps": ("loyalty", 0, 10),
+    "ces": ("effort", 1, 7),
+}
+"""Instrument → (dimension, lowest, highest); higher is better in all three."""
+
+IN_FORCE_KINDS = frozenset({"warranty", "price", "availability"})
+"""Promises that end instead of being late."""
+
+
+class Fact:
+    """
+    One fact on its way from a verb to capture: whom it concerns, when, and under which key.
+    """
+
+    def __init__(
+        self,
+        capture: Capture,
+        family: str,
+        action: str,
+        *,
+        customer: Any = None,
+        at: datetime | None = None,
+        key: str | None = None,
+        anonymous: str | None = None,
+    ) -> None:
+        now = capture.time_ns()
+        self.capture = capture
+        self.scope: Scope | None = current_scope.get()
+        self.open: Interaction | None = current_interaction.get()
+        self.said = self.scope.consent if self.scope else None
+        self.purposes = self.scope.purposes if self.scope else None
+        self.draft = Draft(
+            family,
+            action,
+            capture.known(self._who(customer, anonymous)),
+            now if at is None else _moment(at, "at"),
+            new_id() if key is None else keyed_id(capture.settings.source, f"{family}.{key}"),
+            {},
+        )
+        self.draft.recorded_ns = now if at is not None else None
+        if self.scope is not None:
+            self.draft.where = self.scope.where
+            self.draft.correlation = self.scope.correlation
+
+    def _who(self, customer: Any, anonymous: str | None) -> Who:
+        scope = self.scope
+        if customer is None and self.open is not None:
+            customer = self.open.customer
+        who: Who = NOBODY if scope is None else scope.who
+        if anonymous is not None:
+            return (customer, anonymous, who[2], who[3])
+        if customer is None or customer == who[0]:
+            return who
+        # Another customer than the scope's: nothing of the scope's ids is theirs.
+        return (customer, None, None, who[3] if who[0] is None else None)
+
+    @property
+    def interaction_id(self) -> str | None:
+        """
+        Return the interaction this happens in: the open one, else the last of this scope.
+        """
+        if self.open is not None:
+            return self.open.interaction_id
+        return self.scope.last if self.scope else None
+
+    def put(self, **fields: Any) -> None:
+        """
+        Set wire fields; None means absent.
+        """
+        for name, value in fields.items():
+            if value is not None:
+                self.draft.data[name] = value
+
+    def own(
+        self, attributes: Mapping[str, Any] | None, refs: Mapping[str, Any] | None
+    ) -> None:
+        """
+        Take the team's own attributes and references.
+        """
+        if attributes:
+            self.draft.attributes = dict(attributes)
+        if refs:
+            self.draft.data["refs"] = [
+                {"type": name, "id": str(item)} for name, item in refs.items()
+            ]
+
+    def place(self, **where: Any) -> None:
+        """
+        Set where it took place; the scope completes it.
+        """
+        given = {name: value for name, value in where.items() if value is not None}
+        if given:
+            self.draft.data["where"] = given
+
+    def capture_it(self) -> Accepted | Dropped:
+        """
+        Hand the draft to capture; return `Accepted` or `Dropped`.
+        """
+        return self.capture.fact(self.draft, self.said, self.purposes)
+
+
+def _moment(at: Any, field: str) -> int:
+    if not isinstance(at, datetime):
+        raise InvalidEventError(field, "an aware datetime", type(at).__name__)
+    if at.tzinfo is None or at.utcoffset() is None:
+        raise InvalidEventError(field, "a datetime with a time zone", "a naive datetime")
+    return to_ns(at)
+
+
+def wire_of(party: Party | None, field: str) -> dict[str, Any] | None:
+    """
+    Return the wire form of a party.
+
+    Raises:
+        InvalidEventError: it is no `Party`.
+    """
+    if party is None:
+        return None
+    from cxsdk.events.model import Party, dump
+
+    if not isinstance(party, Party):
+        raise InvalidEventError(field, "cx.partner(...) or cx.Party(...)", type(party).__name__)
+    return dump(party)
+
+
+def about_wire(about: Any, fact: Fact, *, needed: bool) -> dict[str, Any] | None:
+    """
+    Return what a fact refers to.
+
+    Args:
+        about: None, an interaction or its id, a list of ids, an `About`, or a mapping of its
+            fields.
+
+        fact: gives the open or last interaction as the default.
+
+        needed: True: fall back on the relationship as a whole.
+
+    Raises:
+        InvalidEventError: *about* is something else.
+    """
+    if about is None:
+        if not needed:
+            return None
+        current = fact.interaction_id
+        return {"interaction_ids": [current]} if current else {"relationship": True}
+    if isinstance(about, Interaction):
+        about = about.interaction_id or ""
+    if isinstance(about, str):
+        return {"interaction_ids": [about]}
+    if isinstance(about, (list, tuple)):
+        return {"interaction_ids": list(about)}
+    if isinstance(about, Mapping):
+        return dict(about)
+    from cxsdk.events.model import About, dump
+
+    if isinstance(about, About):
+        return dump(about)
+    raise InvalidEventError("about", "an interaction, its id, or cx.About(...)", type(about).__name__)
+
+
+def answers_of(
+    numbers: Mapping[str, Any],
+    rating: tuple[float, float] | None,
+    versus_expectation: str | None,
+    text: str | None,
+    lang: str | None,
+) -> tuple[list[dict[str, Any]], str]:
+    """
+    Return the answers and the instrument; every number brings its scale.
+
+    Raises:
+        InvalidEventError: nothing was answered, or *rating* is no (value, highest).
+    """
+    answers: list[dict[str, Any]] = []
+    instruments: list[str] = []
+    if versus_expectation is not None:
+        instruments.append("versus_expectation")
+        answers.append(
+            {
+                "question": "versus_expectation",
+                "dimension": "expectation",
+                "value": versus_expectation,
+            }
+        )
+    for name, (dimension, low, high) in SCALES.items():
+        value = numbers.get(name)
+        if value is not None:
+            instruments.append(name)
+            scale = {"min": low, "max": high, "better": "higher"}
+            answers.append(
+                {"question": name, "dimension": dimension, "value": value, "scale": scale}
+            )
+    if rating is not None:
+        if not isinstance(rating, (tuple, list)) or len(rating) != 2:
+            raise InvalidEventError("feedback.rating", "a pair such as (4, 5): value, highest")
+        scale = {"min": min(1, rating[0]), "max": rating[1], "better": "higher"}
+        instruments.append("rating")
+        answers.append({"question": "rating", "value": rating[0], "scale": scale})
+    if text:
+        answers.append({"question": "comment", "text": text, **({"lang": lang} if lang else {})})
+        instruments.append("open_text")
+    if not answers:
+        raise InvalidEventError(
+            "feedback", "one of csat, nps, ces, rating, versus_expectation, text", "nothing"
+        )
+    return answers, instruments[0]
+
+
+def due_wire(
+    due_at: datetime | None,
+    due_date: date | None,
+    window: tuple[datetime, datetime] | None,
+    period: str | None,
+) -> dict[str, Any]:
+    """
+    Return the wire fields of when something is due; the model checks that it is one.
+
+    Raises:
+        InvalidEventError: a datetime is naive, or a datetime stands where a date belongs.
+    """
+    from cxsdk._clock import rfc3339_ns
+
+    out: dict[str, Any] = {}
+    if due_at is not None:
+        out["due_at"] = rfc3339_ns(_moment(due_at, "commitment.due_at"))
+    if due_date is not None:
+        if isinstance(due_date, datetime) or not isinstance(due_date, date):
+            raise InvalidEventError(
+                "commitment.due_date", "a date; an instant is due_at", type(due_date).__name__
+            )
+        out["due_date"] = due_date.isoformat()
+    if window is not None:
+        first, last = window
+        out["window"] = {
+            "from": rfc3339_ns(_moment(first, "commitment.window.from")),
+            "to": rfc3339_ns(_moment(last, "commitment.window.to")),
+        }
+    if period is not None:
+        out["period"] = period
+    return out
+
+
+def money_wire(value: tuple[Any, str] | None, field: str) -> dict[str, str] | None:
+    """
+    Return an amount and its currency.
+
+    Raises:
+        InvalidEventError: *value* is no pair, or the amount is a float.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, (tuple, list)) or len(value) != 2 or isinstance(value[0], float):
+        raise InvalidEventError(field, "a pair such as ('19.90', 'EUR'); floats are refused")
+    return {"amount": str(value[0]), "currency": value[1]}

@@ -1,0 +1,524 @@
+"""
+The open interaction: what ``with cx.interaction(...)`` gives and ``cx.current()`` returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from cxsdk._guard import is_ours
+from cxsdk._ids import new_id
+from cxsdk.errors import InvalidEventError
+from cxsdk.events import vocabulary as v
+from cxsdk.instrument.outcome import IGNORED, judge
+from cxsdk.pipeline.draft import Draft
+from cxsdk.scope import NOBODY, Scope, Who, current_interaction, current_scope
+from cxsdk.typing import Accepted, Dropped
+
+if TYPE_CHECKING:
+    from cxsdk.pipeline.capture import Capture
+
+__all__ = ["NOTHING_OPEN", "Interaction", "NoInteraction"]
+
+F = TypeVar("F")
+
+_OUTCOMES = frozenset(v.OUTCOME.values)
+_GOALS = frozenset(v.GOAL_MET.values)
+
+
+class NoInteraction:
+    """
+    What ``cx.current()`` returns where no interaction is open: takes everything, does nothing.
+
+    Falsy, so that ``if cx.current():`` tells the two apart.
+    """
+
+    __slots__ = ()
+
+    interaction_id: str | None = None
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        return
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """
+        A dict that nobody reads.
+        """
+        return {}
+
+    refs = attributes
+
+    def expect(self, **_: Any) -> None:
+        """
+        Do nothing.
+        """
+
+    effort = waited = value = expect
+
+    def __getattr__(self, name: str) -> None:
+        return None
+
+
+NOTHING_OPEN = NoInteraction()
+
+
+class Interaction:
+    """
+    One contact of one customer, from entry to exit. A context manager (also async) and, when
+    called with a function, a decorator.
+
+    Assignments are checked at once; a wrong one is counted and logged (raised in strict mode)
+    and changes nothing. Used by one thread or task at a time. Nothing blocks.
+
+    Settable: ``outcome``, ``goal_met``, ``reason``, ``customer``, ``performed_by``,
+    ``attributes``, ``refs``. Readable: these and ``interaction_id``, ``result``.
+    """
+
+    __slots__ = (
+        # Takes names that are no fact of the standard, so that a slip of the pen raises nothing
+        # into the host; `end` reports them.
+        "__dict__",
+        "_began",
+        "_began_ns",
+        "_capture",
+        "_fails",
+        "_fields",
+        "_id",
+        "_options",
+        "_refs",
+        "_result",
+        "_scope",
+        "_site",
+        "_source",
+        "_token",
+        "attributes",
+        "customer",
+    )
+
+    attributes: dict[str, Any]
+    """The team's own facts; on the wire under ``ext.<namespace>``, redacted."""
+
+    customer: Any
+    """The host's id of the customer; None: the scope's."""
+
+    def __init__(self, source: Any, site: Any, customer: Any, fails: Any, options: Any) -> None:
+        self._source = source
+        self._site = site
+        self.customer = customer
+        self._fails = fails
+        self._options = options
+        self._capture: Capture | None = None
+        self._id: str | None = None
+        self._refs: dict[str, Any] | None = None
+        self._result: Any = None
+        self._fields: dict[str, Any] = {}
+        self.attributes = {}
+
+    # ---- entering and leaving -------------------------------------------------------------
+
+    def __enter__(self) -> Interaction:
+        try:
+            capture = self._source.capture()
+            if capture is not None:
+                site = self._site
+                if type(site) is tuple:
+                    self._site = self._source.site(site)
+                self._scope = current_scope.get()
+                self._began_ns = capture.time_ns()
+                self._began = capture.monotonic()
+                self._capture = capture
+        except Exception as error:
+            if not is_ours(error):
+                raise
+            self._source.refuse(error)
+        self._token = current_interaction.set(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            current_interaction.reset(self._token)
+        except ValueError:
+            # Left in another context than entered: that context ends with its own copy.
+            pass
+        self.end(error)
+
+    async def __aenter__(self) -> Interaction:
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.__exit__(kind, error, trace)
+
+    def __call__(self, function: F) -> F:
+        """
+        Decorate *function*; see `Instrument.interaction`.
+
+        Raises:
+            ConfigurationError: ``customer`` names no parameter, or this is no function.
+            InvalidEventError: a fixed fact does not fit the standard.
+        """
+        from cxsdk.instrument.decorate import decorate
+
+        decorated: F = decorate(self, function)
+        return decorated
+
+    def end(self, error: BaseException | None = None) -> None:
+        """
+        Finish and capture; *error* is what ended the call, if anything did. Once.
+        """
+        capture = self._capture
+        if capture is None:
+            return
+        try:
+            if error is None or self._judge(error):
+                self._result = self._finish(capture)
+        except Exception as problem:
+            if not is_ours(problem):
+                raise
+            capture._offer()
+            self._result = capture.reject(problem)
+        finally:
+            self._capture = None
+
+    def _judge(self, error: BaseException) -> bool:
+        """
+        Take the outcome from *error*; say whether this was an interaction at all.
+        """
+        ignore, classify = self._options or ((), None)
+        judged = judge(error, self._fails, ignore, classify)
+        if judged is IGNORED:
+            return False
+        outcome, reason, error_type = judged
+        if error_type is not None:
+            self._fields["error"] = {"type": error_type}
+        if "outcome" not in self._fields or outcome == "failure":
+            self.outcome = outcome
+        if reason is not None:
+            self.reason = reason
+        return True
+
+    def _finish(self, capture: Capture) -> bool | Dropped:
+        elapsed = capture.monotonic() - self._began
+        began_ns = self._began_ns
+        fields = self._fields
+        if "outcome" not in fields:
+            fields["outcome"] = "success"
+        if self.__dict__ or self._refs or "expectations" in fields or type(self.attributes) is not dict:
+            self._complete(int(elapsed * 1000))
+        scope: Scope | None = self._scope
+        customer = self.customer
+        who: Who
+        if scope is None:
+            who = NOBODY if customer is None else (customer, None, None, None)
+        else:
+            who = scope.who
+            if customer is not None and customer != who[0]:
+                who = (customer, None, None, who[3])
+        if self._id is None:
+            self._id = new_id(began_ns)
+        customers = capture.customers
+        draft = Draft(
+            "interaction",
+            "completed",
+            customers.memo.get(who) or customers.resolve(who),
+            # The wall clock may jump while the call runs; the length of the call is known.
+            began_ns + int(elapsed * 1_000_000_000),
+            self._id,
+            fields,
+        )
+        draft.site = self._site
+        draft.attributes = self.attributes
+        if scope is None:
+            return capture.interaction(draft, began_ns, int(elapsed * 1000), None, None)
+        draft.where = scope.where
+        draft.correlation = scope.correlation
+        scope.last = self._id
+        return capture.interaction(
+            draft, began_ns, int(elapsed * 1000), scope.consent, scope.purposes
+        )
+
+    def _complete(self, duration_ms: int) -> None:
+        """
+        Take what was set in an unusual way.
+        """
+        fields = self._fields
+        for name in list(self.__dict__):
+            self._wrong(_no_such_fact(name))
+        if self._refs:
+            fields["refs"] = _refs(self._refs)
+        if "expectations" in fields:
+            _settle(fields, duration_ms)
+        if not isinstance(self.attributes, Mapping):
+            self._wrong(InvalidEventError("interaction.attributes", "a mapping of names to values"))
+            self.attributes = {}
+        self.attributes = dict(self.attributes)
+
+    # ---- what the handler may say ---------------------------------------------------------
+
+    @property
+    def interaction_id(self) -> str:
+        """
+        Return the id that feedback and reactions refer to.
+        """
+        if self._id is None:
+            self._id = new_id()
+        return self._id
+
+    @property
+    def result(self) -> Accepted | Dropped | None:
+        """
+        Return what became of the event, after the end; None before.
+        """
+        result = self._result
+        if isinstance(result, bool):
+            return Accepted(self._id or "", result)
+        dropped: Dropped | None = result
+        return dropped
+
+    @property
+    def refs(self) -> dict[str, Any]:
+        """
+        Things of the host's own this is about: ``i.refs["order"] = "A-1"``. Never redacted.
+        """
+        if self._refs is None:
+            self._refs = {}
+        return self._refs
+
+    @refs.setter
+    def refs(self, value: Mapping[str, Any]) -> None:
+        if isinstance(value, Mapping):
+            self._refs = dict(value)
+        else:
+            self._wrong(InvalidEventError("interaction.refs", "a mapping of types to ids"))
+
+    @property
+    def outcome(self) -> str | None:
+        """
+        What the service did: success, partial, failure, abandoned, …; by default from how the
+        call ends.
+        """
+        return self._fields.get("outcome")
+
+    @outcome.setter
+    def outcome(self, value: str) -> None:
+        if value in _OUTCOMES or value in v.OUTCOME:
+            self._fields["outcome"] = value
+        else:
+            self._wrong(_not_in("outcome", v.OUTCOME, value))
+
+    @property
+    def goal_met(self) -> str | None:
+        """
+        Did the customer get what they came for: yes, partly, no, unknown. Not the same as
+        outcome, and not the same as what the customer thinks.
+        """
+        return self._fields.get("goal_met")
+
+    @goal_met.setter
+    def goal_met(self, value: str) -> None:
+        if value in _GOALS or value in v.GOAL_MET:
+            self._fields["goal_met"] = value
+        else:
+            self._wrong(_not_in("goal_met", v.GOAL_MET, value))
+
+    @property
+    def reason(self) -> str | None:
+        """
+        Why it ended so, as a token such as ``card_declined``.
+        """
+        return self._fields.get("reason")
+
+    @reason.setter
+    def reason(self, value: str) -> None:
+        try:
+            _check_reason(value)
+            self._fields["reason"] = value
+        except Exception as error:
+            self._wrong(error)
+
+    @property
+    def performed_by(self) -> Any:
+        """
+        Who performed it; ``cx.partner(...)`` for those who act for us.
+        """
+        return self._fields.get("performed_by")
+
+    @performed_by.setter
+    def performed_by(self, value: Any) -> None:
+        try:
+            self._fields["performed_by"] = _party(value)
+        except Exception as error:
+            self._wrong(error)
+
+    def expect(
+        self,
+        metric: str | None = None,
+        *,
+        wait: float | None = None,
+        duration: float | None = None,
+        expected: float | str | None = None,
+        actual: float | str | None = None,
+        unit: str | None = None,
+        basis: str | None = None,
+        commitment: str | None = None,
+    ) -> None:
+        """
+        Say what the customer could expect; it stands beside what was.
+
+        Args:
+            metric: name of what is expected, with *expected*, *actual*, *unit*.
+
+            wait: seconds to wait at most; compared with `waited` at the end.
+
+            duration: seconds the call may take; compared with the measured duration.
+
+            basis: ``promise``, ``sla``, ``policy``, ``norm`` or ``customer_stated``.
+
+            commitment: key of the promise behind it.
+        """
+        for name, seconds in (("wait_ms", wait), ("duration_ms", duration)):
+            if seconds is not None:
+                self._expectation(name, _ms(seconds, f"expect.{name}"), None, "ms", basis, commitment)
+        if metric is not None:
+            self._expectation(metric, expected, actual, unit, basis, commitment)
+
+    def _expectation(self, *facts: Any) -> None:
+        names = ("metric", "expected", "actual", "unit", "basis", "commitment_id")
+        given = {n: fact for n, fact in zip(names, facts, strict=True) if fact is not None}
+        self._append("expectations", "Expectation", given)
+
+    def effort(self, **counts: int) -> None:
+        """
+        Say what effort was observed: steps, attempts, transfers, channel_switches,
+        questions_repeated; whole numbers.
+        """
+        self._block("effort", "Effort", counts)
+
+    def waited(self, seconds: float) -> None:
+        """
+        Say how long the customer waited, in seconds. The service's time is no wait.
+        """
+        try:
+            self._fields["wait_ms"] = _ms(seconds, "interaction.wait_ms")
+        except InvalidEventError as error:
+            self._wrong(error)
+
+    def value(self, amount: Any, currency: str) -> None:
+        """
+        Say what was at stake: a Decimal, an int or decimal text, never a float; ISO 4217.
+        """
+        if isinstance(amount, float):
+            self._wrong(InvalidEventError("interaction.value.amount", "no float: Decimal or text"))
+            return
+        self._block("value", "Money", {"amount": str(amount), "currency": currency})
+
+    # ---- checked writing ------------------------------------------------------------------
+
+    def _block(self, field: str, cls: str, values: Mapping[str, Any]) -> None:
+        try:
+            said = self._fields.get(field, {})
+            self._fields[field] = _checked(cls, f"interaction.{field}", {**said, **values})
+        except Exception as error:
+            self._wrong(error)
+
+    def _append(self, field: str, cls: str, values: Mapping[str, Any]) -> None:
+        try:
+            wire = _checked(cls, f"interaction.{field}", values)
+            self._fields[field] = [*self._fields.get(field, ()), wire]
+        except Exception as error:
+            self._wrong(error)
+
+    def _wrong(self, error: Exception) -> None:
+        if not is_ours(error):
+            raise error
+        self._source.wrong(error)
+
+
+def _not_in(name: str, vocabulary: v.Vocabulary, value: Any) -> InvalidEventError:
+    return InvalidEventError(f"interaction.{name}", vocabulary.expected(), repr(value)[:40])
+
+
+def _no_such_fact(name: str) -> InvalidEventError:
+    if name in v.PERCEPTION_FIELDS:
+        return InvalidEventError(
+            f"interaction.{name}",
+            "no perception field here; what the customer says is cx.feedback(...)",
+        )
+    return InvalidEventError(
+        f"interaction.{name}",
+        "outcome, goal_met, reason, customer, performed_by, refs, or"
+        f" attributes[{name!r}] for a fact of your own",
+    )
+
+
+def _check_reason(value: Any) -> None:
+    from cxsdk.events.model import Interaction as Model
+    from cxsdk.events.model import plan
+
+    kind = next(row[2] for row in plan(Model).fields if row[1] == "reason")
+    kind.check(value, "interaction.reason")
+
+
+def _party(value: Any) -> dict[str, Any]:
+    from cxsdk.events.model import Party, dump
+
+    if not isinstance(value, Party):
+        raise InvalidEventError("interaction.performed_by", "cx.partner(...) or cx.Party(...)")
+    return dump(value)
+
+
+def _checked(cls: str, path: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    from cxsdk.events import model
+
+    made = model.load(getattr(model, cls), dict(values), path, strict=True)
+    return model.dump(made)
+
+
+def _refs(refs: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [
+        _checked("Ref", f"interaction.refs.{name}", {"type": name, "id": str(item)})
+        for name, item in refs.items()
+    ]
+
+
+def _ms(seconds: Any, path: str) -> int:
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 <= seconds < 1e9:
+        raise InvalidEventError(path, "seconds, 0 or more", type(seconds).__name__)
+    return round(seconds * 1000)
+
+
+def _settle(fields: dict[str, Any], duration_ms: int) -> None:
+    """
+    Put what was beside what was expected, where both are known.
+    """
+    settled = []
+    for expectation in fields["expectations"]:
+        found = {}
+        if expectation["metric"] in {"wait_ms", "duration_ms"} and "actual" not in expectation:
+            is_wait = expectation["metric"] == "wait_ms"
+            actual = fields.get("wait_ms") if is_wait else duration_ms
+            if actual is None:
+                found = {"met": "unknown"}
+            else:
+                met = actual <= expectation["expected"]
+                found = {"actual": actual, "met": "yes" if met else "no"}
+        both = {**expectation, **found}
+        settled.append(_checked("Expectation", "interaction.expectations", both))
+    fields["expectations"] = settled
+
+

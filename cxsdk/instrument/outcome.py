@@ -1,0 +1,94 @@
+"""
+From how a call ended to the outcome of the interaction.
+
+The outcome says what the service did; whether the customer got what they came for is
+``goal_met``, and how they saw it is a feedback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+__all__ = ["IGNORED", "Fails", "Outcome", "judge"]
+
+Fails = Mapping[type[BaseException], str]
+Outcome = tuple[str, str | None, str | None]
+"""(outcome, reason, error.type)"""
+
+IGNORED: Outcome = ("ignored", None, None)
+
+_FRAMEWORKS = frozenset(
+    "werkzeug flask starlette fastapi django rest_framework aiohttp litestar quart falcon bottle"
+    " pyramid tornado sanic".split()
+)
+_GONE = frozenset({"ClientDisconnect", "ClientDisconnected", "WebSocketDisconnect"})
+_DJANGO = {"Http404": 404, "PermissionDenied": 403, "SuspiciousOperation": 400}
+
+
+def judge(
+    error: BaseException,
+    fails: Fails | None,
+    ignore: tuple[type[BaseException], ...],
+    classify: Callable[[BaseException], Any] | None,
+) -> Outcome:
+    """
+    Return (outcome, reason, error type) for *error*.
+
+    Args:
+        error: what ended the call.
+
+        fails: exception class → reason token; the nearest class in the MRO wins.
+
+        ignore: classes that mean: this was no interaction at all.
+
+        classify: the team's own word, asked first; returns None, an outcome, or a pair of
+            outcome and reason.
+    """
+    if classify is not None:
+        said = classify(error)
+        if said is not None:
+            outcome, reason = said if isinstance(said, tuple) else (said, None)
+            return outcome, reason, None
+    if fails:
+        for cls in type(error).__mro__:
+            if cls in fails:
+                return "failure", fails[cls], _name(error)
+    if ignore and isinstance(error, ignore):
+        return IGNORED
+    if isinstance(error, (asyncio.CancelledError, GeneratorExit)) or type(error).__name__ in _GONE:
+        return "abandoned", None, None
+    if isinstance(error, (SystemExit, KeyboardInterrupt)):
+        return "unknown", None, None
+    status = _status(error)
+    if status is None:
+        return "failure", None, _name(error)
+    if status >= 500:
+        return "failure", None, str(status)
+    return ("unknown", None, str(status)) if status >= 400 else ("success", None, None)
+
+
+def _status(error: BaseException) -> int | None:
+    """
+    Return the HTTP status of a framework's control-flow exception, else None.
+    """
+    if not any(cls.__module__.partition(".")[0] in _FRAMEWORKS for cls in type(error).__mro__):
+        return None
+    response = getattr(error, "response", None)
+    for holder in (error, response):
+        for name in ("code", "status_code", "status"):
+            value = getattr(holder, name, None)
+            if isinstance(value, int) and 100 <= value <= 599:
+                return value
+    return _DJANGO.get(type(error).__name__)
+
+
+def _name(error: BaseException) -> str:
+    """
+    Return OpenTelemetry's ``error.type``: the qualified class name, of low cardinality.
+    """
+    cls = type(error)
+    module = cls.__module__
+    name = cls.__qualname__ if module == "builtins" else f"{module}.{cls.__qualname__}"
+    return "".join(c for c in name if c.isprintable())[-200:]

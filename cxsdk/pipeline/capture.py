@@ -1,0 +1,420 @@
+"""
+Capture: draft → consent → redact → sample → encode → the team's processors → spool → listeners.
+
+Runs on the host's thread and never raises into it. In the steady state there is no system call
+in here, no lock held over I/O and no wake-up of another thread.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from cxsdk._clock import Clock
+from cxsdk._guard import caller, is_ours, voice
+from cxsdk._ids import new_id
+from cxsdk._ledger import Ledger
+from cxsdk.config import Settings
+from cxsdk.errors import CXError, EncodeError, InvalidEventError, SpoolFullError
+from cxsdk.pipeline.consent import ConsentGate
+from cxsdk.pipeline.customers import ANONYMOUS, Customers, Known
+from cxsdk.pipeline.draft import Draft
+from cxsdk.pipeline.encode import Encoder, plain
+from cxsdk.pipeline.loss import Losses
+from cxsdk.pipeline.redact import Redactor
+from cxsdk.pipeline.sample import Sampler
+from cxsdk.pipeline.touchpoints import Touchpoints
+from cxsdk.typing import Accepted, Dropped, Kind, Lane, Listener, Processor, Spool
+
+if TYPE_CHECKING:
+    from cxsdk.events.model import Event
+
+__all__ = ["Capture", "diversions"]
+
+diversions: list[Callable[[bytes], None]] = []
+"""While a test captures, events of every client go here instead of into the spool."""
+
+_TRUNCATED = 500
+_FREE_TEXT = ("detail", "reason_text")
+
+
+class Capture:
+    """
+    The way of an event through one client in one process. Safe from any thread.
+
+    Args:
+        spool: where encoded events go, or None where no collector is configured.
+
+        on_first: called once, after the first event was accepted.
+
+        on_withdrawal: called with the tag of a customer who withdrew consent; must not block.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        spool: Spool | None,
+        ledger: Ledger,
+        clock: Clock,
+        *,
+        version: str,
+        processors: Sequence[Processor] = (),
+        listeners: Sequence[Listener] = (),
+        on_first: Callable[[], None] = lambda: None,
+        on_withdrawal: Callable[[bytes], None] = lambda _: None,
+    ) -> None:
+        self.settings = settings
+        self.instance = new_id()
+        self.customers = Customers(settings.privacy.key)
+        self.gate = ConsentGate(settings.privacy, self.customers)
+        self.touchpoints = Touchpoints(settings.capture.max_touchpoints)
+        self.losses = Losses(clock.time_ns)
+        self.encoder = Encoder(settings, self.gate, self.touchpoints, version, self.instance)
+        self._redactor = Redactor(settings.privacy.deny_keys) if settings.privacy.redact else None
+        self._sampler = Sampler(settings.capture.sample)
+        self._spool = spool
+        self._ledger = ledger
+        self._offer = ledger.offered.add
+        self.time_ns = clock.time_ns
+        self.monotonic = clock.monotonic
+        self._next: dict[str, Callable[[], int]] = {
+            "vital": itertools.count(1).__next__,
+            "bulk": itertools.count(1).__next__,
+        }
+        self._next_bulk = self._next["bulk"]
+        # True: every interaction is looked at by consent or sampling, not only the unusual ones.
+        self._is_careful = self._sampler.is_on or self.gate.basis_is_consent
+        self._most_bytes = settings.capture.max_event_bytes
+        self.processors = list(processors)
+        self.listeners = list(listeners)
+        self._on_first = on_first
+        self._is_first = True
+        self.withdraw = on_withdrawal
+
+    # ---- interactions: the hot path -------------------------------------------------------
+
+    def interaction(
+        self,
+        draft: Draft,
+        began_ns: int,
+        duration_ms: int,
+        said: str | None,
+        purposes: tuple[str, ...] | None,
+    ) -> bool | Dropped:
+        """
+        Capture a completed interaction whose fields were checked when they were set.
+
+        Returns whether it is durable, or why it was not taken.
+        """
+        self._offer()
+        seq = 0
+        try:
+            draft.purposes = purposes
+            state = said or self.gate.default
+            if said is not None or self._is_careful or self.gate.has_words:
+                state = self.gate.state_of(said, draft.known)
+                refusal = self._admit(draft, state)
+                if refusal is not None:
+                    return refusal
+            elif not draft.known.is_known or state == "denied":
+                refusal = self._admit(draft, state)
+                if refusal is not None:
+                    return refusal
+            if draft.attributes:
+                draft.attributes = self._clean(draft.attributes)
+            times = (began_ns, duration_ms, said, state)
+            if self.processors:
+                return self._processed_interaction(draft, *times)
+            seq = self._next_bulk()
+            try:
+                payload = self.encoder.interaction(draft, *times, seq)
+            except (EncodeError, UnicodeEncodeError):
+                self._ledger.note("attribute_unsupported")
+                draft.attributes = plain(draft.attributes)
+                payload = self.encoder.interaction(draft, *times, seq)
+            if len(payload) > self._most_bytes:
+                self._shorten(draft)
+                payload = self.encoder.interaction(draft, *times, seq)
+                if len(payload) > self._most_bytes:
+                    return self._refuse_late(draft, "too_large")
+            kind = Kind.INTERACTION
+            if state == "granted":
+                kind |= self.gate.flag(draft, state)
+            return self._keep(draft, "bulk", payload, kind)
+        except Exception as error:
+            return self._failed(error, draft, late=seq != 0)
+
+    def _admit(self, draft: Draft, state: str) -> Dropped | None:
+        known = draft.known
+        if known.block is None:
+            return self._silent(
+                "no_customer",
+                "nobody to address: set customer= on the call, in cx.scope(customer=…), or at"
+                " least cx.scope(session=…)",
+            )
+        if not self.gate.admit(draft, state):
+            return self._silent(
+                "consent",
+                f"consent is {state} and nothing else allows to capture this (privacy.consent sets"
+                " the default, cx.scope(consent=…) the state)",
+            )
+        if self._sampler.is_on and draft.family == "interaction":
+            unit = known.session or next(iter(known.block.values()))
+            if not self._sampler.keeps(unit):
+                return self._drop("sampled")
+            draft.sampledrate = self._sampler.one_in
+        return None
+
+    def _clean(self, attributes: dict[str, Any]) -> dict[str, Any]:
+        if None in attributes.values():
+            attributes = {name: item for name, item in attributes.items() if item is not None}
+        return self._redactor.attributes(attributes) if self._redactor else attributes
+
+    def _processed_interaction(
+        self, draft: Draft, began_ns: int, duration_ms: int, said: str | None, state: str
+    ) -> bool | Dropped:
+        """
+        Let the team's processors see the event before it gets its place in the lane's count.
+        """
+        from cxsdk.events.codec import decode
+
+        draft.attributes = plain(draft.attributes)
+        encoded = self.encoder.interaction(draft, began_ns, duration_ms, said, state, 0)
+        event = self._process(decode(encoded))
+        if event is None:
+            return self._drop("processor")
+        payload = self.encoder.finish(event, self._next_bulk())
+        return self._keep(draft, "bulk", payload, Kind.INTERACTION | self.gate.flag(draft, state))
+
+    def _shorten(self, draft: Draft) -> None:
+        if draft.attributes:
+            draft.attributes = {
+                name: item[:_TRUNCATED] if isinstance(item, str) else item
+                for name, item in draft.attributes.items()
+            }
+            draft.attributes["truncated"] = True
+
+    # ---- every other fact -----------------------------------------------------------------
+
+    def fact(
+        self, draft: Draft, said: str | None = None, purposes: tuple[str, ...] | None = None
+    ) -> Accepted | Dropped:
+        """
+        Capture a fact of any family; its model checks every field.
+        """
+        self._offer()
+        late = False
+        try:
+            refusal = self._admit_fact(draft, said)
+            if refusal is not None:
+                return refusal
+            state = self.gate.state_of(said, draft.known)
+            draft.purposes = purposes
+            self._redact(draft)
+            event = self.encoder.fact(draft, said, state)
+            if self.processors:
+                processed = self._process(event)
+                if processed is None:
+                    return self._drop("processor")
+                event = processed
+            lane: Lane = "vital" if draft.is_vital else "bulk"
+            seq = self._next[lane]()
+            late = True
+            payload = self.encoder.finish(event, seq)
+            if len(payload) > self._most_bytes:
+                self._shorten_fact(draft)
+                payload = self.encoder.finish(self.encoder.fact(draft, said, state), seq)
+                if len(payload) > self._most_bytes:
+                    return self._refuse_late(draft, "too_large")
+            kept = self._keep(draft, lane, payload, draft.kind | self.gate.flag(draft, state))
+            return Accepted(draft.id, kept) if isinstance(kept, bool) else kept
+        except Exception as error:
+            return self._failed(error, draft, late=late)
+
+    def _admit_fact(self, draft: Draft, said: str | None) -> Dropped | None:
+        state = self.gate.state_of(said, draft.known)
+        if draft.family in {"loss", "prompt"}:
+            return None
+        if draft.family == "problem" and draft.known.block is None:
+            # A problem may be anonymous; the table says under which consent.
+            if self.gate.admit(draft, state):
+                return None
+            return self._silent("consent", f"consent is {state}: anonymous problems are opt-in")
+        if draft.family in {"interaction", "problem", "commitment"}:
+            return self._admit(draft, state)
+        if draft.known.block is None:
+            return self._silent("no_customer", "set customer= on the call or in cx.scope()")
+        if not self.gate.admit(draft, state):
+            return self._drop("consent")
+        return None
+
+    def _redact(self, draft: Draft) -> None:
+        if draft.attributes:
+            draft.attributes = self._clean(plain(draft.attributes))
+        if self._redactor is None:
+            return
+        for name in _FREE_TEXT:
+            if isinstance(draft.data.get(name), str):
+                draft.data[name] = self._redactor.text(draft.data[name])
+        if draft.data.get("traits"):
+            draft.data["traits"] = self._redactor.attributes(dict(draft.data["traits"]))
+        answers = draft.data.get("answers")
+        if answers:
+            draft.data["answers"] = [self._redact_answer(answer) for answer in answers]
+        if draft.data.get("ext"):
+            draft.data["ext"] = self._redactor.value(draft.data["ext"])
+
+    def _redact_answer(self, answer: Any) -> Any:
+        if not isinstance(answer, dict) or self._redactor is None:
+            return answer
+        out = dict(answer)
+        for name in ("text", "value"):
+            if isinstance(out.get(name), str):
+                out[name] = self._redactor.text(out[name])
+        if out.get("values"):
+            out["values"] = self._redactor.value(list(out["values"]))
+        return out
+
+    def _shorten_fact(self, draft: Draft) -> None:
+        self._shorten(draft)
+        flagged = dict(draft.data.get("ext") or {})
+        flagged["cxsdk"] = {"truncated": True}
+        draft.data["ext"] = flagged
+        for name in _FREE_TEXT:
+            if isinstance(draft.data.get(name), str):
+                draft.data[name] = draft.data[name][:_TRUNCATED]
+        for answer in draft.data.get("answers") or ():
+            if isinstance(answer.get("text"), str):
+                answer["text"] = answer["text"][:_TRUNCATED]
+
+    # ---- the common end -------------------------------------------------------------------
+
+    def _process(self, event: Event) -> Event | None:
+        current: Event | None = event
+        for processor in self.processors:
+            try:
+                current = processor(current)  # type: ignore[arg-type]
+            except Exception as error:  # noqa: BLE001 - a team's code may raise anything
+                self._ledger.note("processor_error")
+                voice.say(
+                    logging.ERROR,
+                    "processor_error",
+                    "cxsdk: processor %r raised %r, the event is dropped",
+                    getattr(processor, "__name__", processor),
+                    error,
+                )
+                return None
+            if current is None:
+                return None
+        return current
+
+    def _keep(self, draft: Draft, lane: Lane, payload: bytes, kind: int) -> bool | Dropped:
+        if diversions:
+            for divert in diversions:
+                divert(payload)
+            return False
+        if self._spool is None:
+            return self._drop("no_collector")
+        try:
+            durable = self._spool.append(lane, payload, kind, draft.known.tag)
+        except SpoolFullError:
+            return self._refuse_late(draft, "spool_full")
+        if self._is_first:
+            self._is_first = False
+            self._on_first()
+        if self.listeners:
+            self._tell(payload)
+        if self.losses.due and draft.family != "loss":
+            self.write_losses()
+        return durable
+
+    def _tell(self, payload: bytes) -> None:
+        from cxsdk.events.codec import decode
+
+        event = decode(payload)
+        for listener in self.listeners:
+            try:
+                listener(event)
+            except Exception as error:  # noqa: BLE001 - a team's code may raise anything
+                self._ledger.note("listener_error")
+                voice.say(
+                    logging.ERROR, "listener_error", "cxsdk: listener %r: %r", listener, error
+                )
+
+    def write_losses(self) -> None:
+        """
+        Write gathered losses as vital ``loss`` records; what does not fit waits.
+        """
+        now = self.time_ns()
+        for data in self.losses.take():
+            draft = Draft("loss", "recorded", ANONYMOUS, now, new_id(), data)
+            if not self.fact(draft):
+                self.losses.give_back(data, now)
+
+    # ---- what is not kept -----------------------------------------------------------------
+
+    def _drop(self, reason: str, detail: str = "") -> Dropped:
+        self._ledger.refuse(reason)
+        return Dropped(reason, detail)
+
+    def _silent(self, reason: str, detail: str) -> Dropped:
+        """
+        Drop, and explain it once: a new user must not wonder where the events are.
+        """
+        voice.say(
+            logging.WARNING, f"dropped:{reason}", "cxsdk: %s at %s: %s", reason, caller(), detail
+        )
+        return self._drop(reason, detail)
+
+    def _refuse_late(self, draft: Draft, reason: str) -> Dropped:
+        """
+        Drop an event that already had its place in the lane's count: a loss record covers it.
+        """
+        self.losses.add(reason, draft.family, draft.touchpoint, draft.time_ns)
+        return self._silent(reason, "see the delivery page")
+
+    def _failed(self, error: Exception, draft: Draft, *, late: bool) -> Dropped:
+        if not is_ours(error):
+            # Thrown into us by the host's signal handler: nobody knows how far the append was.
+            self._ledger.note("interrupted")
+            raise error
+        code = error.code if isinstance(error, CXError) else "internal"
+        if late:
+            self.losses.add(code, draft.family, draft.touchpoint, draft.time_ns)
+        return self.reject(error, code)
+
+    def reject(self, error: Exception, code: str | None = None) -> Dropped:
+        """
+        Count, say once and drop what is wrong; raise it in strict mode only.
+
+        Raises:
+            CXError: *error*, in strict mode.
+        """
+        code = code or getattr(error, "code", "invalid")
+        self._ledger.refuse(code)
+        if self.settings.strict:
+            raise error
+        if isinstance(error, InvalidEventError):
+            voice.say(
+                logging.WARNING,
+                f"invalid:{error.field}",
+                "cxsdk: an event at %s is refused: %s",
+                caller(),
+                error,
+            )
+        else:
+            voice.say(
+                logging.ERROR, f"failed:{type(error).__name__}", "cxsdk: capture: %r", error
+            )
+        return Dropped(code, str(error))
+
+    def known(self, who: Any) -> Known:
+        """
+        Return the wire form of (customer, anonymous, account, session).
+
+        Raises:
+            InvalidEventError: an id is wrong.
+        """
+        return self.customers.resolve(who)

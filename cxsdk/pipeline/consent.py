@@ -1,0 +1,96 @@
+"""
+Consent: what may be captured in which state, as one table (family × state).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cxsdk.config import PrivacyOptions
+from cxsdk.pipeline.customers import Customers, Known
+from cxsdk.pipeline.draft import Draft
+from cxsdk.typing import Kind
+
+__all__ = ["ConsentGate"]
+
+_ALWAYS = frozenset({"consent_changed", "erasure_requested"})
+_SAID_BY_CUSTOMER = frozenset({"feedback", "reaction"})
+_STATES = frozenset({"granted", "denied", "unknown", "pending", "not_required"})
+_FREE_TEXT = ("detail", "reason_text", "traits", "refs")
+
+
+class ConsentGate:
+    """
+    Decide from family, customer and state whether a draft may be captured, and how much of it.
+    """
+
+    def __init__(self, options: PrivacyOptions, customers: Customers) -> None:
+        self._customers = customers
+        self.default = options.consent
+        self._basis = options.basis
+        self._drops_denied = options.when_denied == "drop"
+        self.basis_is_consent = options.basis == "consent"
+        # Where nothing was said by anyone, nothing is stamped: absent means not observed.
+        self._stamps_default = options.consent != "unknown" or options.basis is not None
+
+    @property
+    def has_words(self) -> bool:
+        """
+        Say whether any customer said something in this process.
+        """
+        return bool(self._customers.consents)
+
+    def state_of(self, said: str | None, known: Known) -> str:
+        """
+        Return the state in force: the scope's, else the customer's own word, else the default.
+        """
+        state = said or self._customers.consent_of(known) or self.default
+        return state if state in _STATES else "unknown"
+
+    def admit(self, draft: Draft, state: str) -> bool:
+        """
+        Say whether *draft* may be captured; take away what a denial does not allow.
+        """
+        family = draft.family
+        if draft.action in _ALWAYS or family in _SAID_BY_CUSTOMER or family in {"loss", "prompt"}:
+            return True
+        if not draft.known.is_known:
+            return state in {"granted", "not_required"}
+        if state == "denied":
+            if self._drops_denied:
+                return False
+            draft.attributes = None
+            for name in _FREE_TEXT:
+                draft.data.pop(name, None)
+        elif self.basis_is_consent and state != "granted":
+            return False
+        return True
+
+    def flag(self, draft: Draft, state: str) -> int:
+        """
+        Return `Kind.CONSENT_ONLY` when nothing but consent allows the event.
+        """
+        if state != "granted" or draft.family in _SAID_BY_CUSTOMER or draft.family == "identity":
+            return 0
+        if self.basis_is_consent or not draft.known.is_known:
+            return Kind.CONSENT_ONLY
+        return 0
+
+    def block(
+        self, said: str | None, state: str, known: Known, purposes: tuple[str, ...] | None
+    ) -> dict[str, Any] | None:
+        """
+        Return the ``consent`` block to stamp on the event, or None where nothing was said.
+        """
+        stated = said is not None or purposes or self._customers.consent_of(known) is not None
+        if not stated and not self._stamps_default:
+            return None
+        block: dict[str, Any] = {"state": state}
+        basis = self._basis if known.is_known else None
+        if state == "granted" and basis is None:
+            basis = "consent"
+        if basis is not None:
+            block["basis"] = basis
+        if purposes:
+            block["purposes"] = list(purposes)
+        return block

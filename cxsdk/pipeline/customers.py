@@ -1,0 +1,158 @@
+"""
+Raw id inside, wire id outside: the one place where a customer's id becomes what others may see.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from typing import Any
+
+from cxsdk.errors import InvalidEventError
+from cxsdk.scope import NOBODY, Who
+
+__all__ = ["ANONYMOUS", "Customers", "Known"]
+
+_MEMO = 8192
+_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+|\+[\d ().\-/]{6,}|\(?\d+[ ()./\-]+[\d ()./\-]{5,}")
+_JUNK = frozenset({"null", "none", "undefined", "nan", "anonymous", "unknown", "0", "-1", "n/a"})
+_NO_TAG = bytes(8)
+
+
+class Known:
+    """
+    A customer as the wire knows them. Shared by all threads; only *text*, a memo, ever changes.
+    """
+
+    __slots__ = ("block", "is_known", "partition", "session", "tag", "text")
+
+    def __init__(
+        self,
+        block: dict[str, str] | None,
+        session: str | None,
+        partition: str | None,
+        tag: bytes,
+        is_known: bool,
+    ) -> None:
+        self.block = block
+        self.session = session
+        self.partition = partition
+        self.tag = tag
+        self.is_known = is_known
+        self.text: str | None = None
+        """The encoded customer and session where no consent was said; made by the encoder."""
+
+
+ANONYMOUS = Known(None, None, None, _NO_TAG, is_known=False)
+"""Nobody at all: no id of any kind."""
+
+
+class Customers:
+    """
+    Wire forms of customers, made once each and remembered (bounded).
+
+    Thread-safe: the memo is a dict, and a race makes the same value twice.
+
+    Args:
+        key: secret of the team, or None to let ids pass as they are.
+    """
+
+    def __init__(self, key: bytes | None) -> None:
+        self._key = key
+        # Without a key of the team these hashes still keep a session key, which is a
+        # credential, out of every event; it is random, so a plain keyed hash suffices.
+        self._hash_key = (key or b"cxsdk")[:64]
+        self.memo: dict[Who, Known] = {NOBODY: ANONYMOUS}
+        """For the hot path, which looks here before it calls `resolve`."""
+        self.consents: dict[bytes, str] = {}
+
+    def resolve(self, who: Who) -> Known:
+        """
+        Return the wire form of (customer, anonymous, account, session).
+
+        Raises:
+            InvalidEventError: an id is empty, junk, no text, or an address where no key is set.
+        """
+        known = self.memo.get(who)
+        if known is None:
+            known = self._make(who)
+            if len(self.memo) >= _MEMO:
+                self.memo = {NOBODY: ANONYMOUS}
+            self.memo[who] = known
+        return known
+
+    def _make(self, who: Who) -> Known:
+        customer, anonymous, account, session = who
+        block: dict[str, str] = {}
+        if customer is not None:
+            block["id"] = self._wire(_clean(customer, "customer.id"), "customer.id", "customer")
+        if anonymous is not None:
+            block["anonymous_id"] = _clean(anonymous, "customer.anonymous_id")
+        elif customer is None and session is not None:
+            block["anonymous_id"] = "a-" + self._hash("anonymous", str(session))
+        if account is not None:
+            block["account_id"] = self._wire(
+                _clean(account, "customer.account_id"), "customer.account_id", "account"
+            )
+        is_known = customer is not None or account is not None
+        first = next(iter(block.values()), None)
+        return Known(
+            block or None,
+            None if session is None else "s-" + self._hash("session", str(session)),
+            first if self._key and is_known else None,
+            _NO_TAG if first is None else self.tag(first),
+            is_known,
+        )
+
+    def _wire(self, raw: str, field: str, label: str) -> str:
+        if self._key is not None:
+            message = f"{label}\0{raw}".encode("utf-8", "surrogatepass")
+            return hmac.digest(self._key, message, "sha256")[:16].hex()
+        if _ADDRESS.fullmatch(raw):
+            raise InvalidEventError(
+                field,
+                "an opaque id, or a key in init so that it becomes a pseudonym",
+                "what looks like an e-mail address or a phone number",
+                code="customer_is_address",
+            )
+        return raw
+
+    def _hash(self, label: str, value: str) -> str:
+        message = f"{label}\0{value}".encode("utf-8", "surrogatepass")
+        return hashlib.blake2b(message, digest_size=12, key=self._hash_key).hexdigest()
+
+    def tag(self, wire_id: str) -> bytes:
+        """
+        Return the 8 bytes under which the spool finds the events of *wire_id* for erasure.
+        """
+        message = wire_id.encode("utf-8", "surrogatepass")
+        return hashlib.blake2b(message, digest_size=8, key=self._hash_key).digest()
+
+    def remember_consent(self, known: Known, state: str) -> None:
+        """
+        Keep what the customer said, for events whose scope says nothing.
+        """
+        if len(self.consents) >= _MEMO:
+            self.consents.pop(next(iter(self.consents)), None)
+        self.consents[known.tag] = state
+
+    def consent_of(self, known: Known) -> str | None:
+        """
+        Return what the customer last said in this process, or None.
+        """
+        return self.consents.get(known.tag) if self.consents else None
+
+
+def _clean(value: Any, field: str) -> str:
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        # UUIDs and other id types have one obvious text; anything else is a mistake.
+        if type(value).__name__ not in {"UUID", "ObjectId"}:
+            raise InvalidEventError(field, "an id as text", type(value).__name__)
+        value = str(value)
+    text = str(value).strip()
+    if not text or len(text) > 200 or not text.isprintable():
+        raise InvalidEventError(field, "an id of 1 to 200 printable characters")
+    if text.lower() in _JUNK:
+        raise InvalidEventError(field, "the id of one customer", "a placeholder")
+    return text

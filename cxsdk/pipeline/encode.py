@@ -1,0 +1,307 @@
+"""
+Drafts to bytes: the short way for interactions, the checked way for everything else.
+
+The short way writes what never changes at a call site once and puts the rest between; a test
+proves that it gives the same bytes as building the models and encoding them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import trace
+from opentelemetry.context import get_current
+
+from cxsdk._clock import rfc3339_ns, rfc3339_span
+from cxsdk.config import Settings
+from cxsdk.events import vocabulary as v
+from cxsdk.pipeline.consent import ConsentGate
+from cxsdk.pipeline.customers import Known
+from cxsdk.pipeline.draft import Draft
+from cxsdk.pipeline.site import Site
+from cxsdk.pipeline.touchpoints import Touchpoints
+from cxsdk.scope import Where
+
+if TYPE_CHECKING:
+    from cxsdk.events.model import Event
+
+__all__ = ["Encoder", "plain", "traceparent"]
+
+_LATE_NS = 1_000_000_000  # recordedtime is written when it is more than 1 s after time
+_MOST_TEXTS = 4096
+
+# Fields of an interaction that are rarely set, in wire order.
+_RARE = (
+    "reason",
+    "error",
+    "wait_ms",
+    "effort",
+    "memory",
+    "expectations",
+    "value",
+    "refs",
+    "time_precision",
+)
+
+
+def traceparent() -> str | None:
+    """
+    Return the W3C traceparent of the active span, or None.
+    """
+    context = get_current()
+    if not context:
+        return None
+    span = trace.get_current_span(context).get_span_context()
+    if not span.is_valid:
+        return None
+    return f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
+
+
+class Encoder:
+    """
+    Everything about the wire form that is fixed for one client in one process.
+
+    Thread-safe: the memos are dicts, and a race makes the same text twice.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        gate: ConsentGate,
+        touchpoints: Touchpoints,
+        version: str,
+        instance: str,
+    ) -> None:
+        # Here and not at the top: `import cxsdk` stays light, `init` may take a moment.
+        from cxsdk.events import codec
+
+        self._codec = codec
+        self._quote = codec.encode_wire
+        self._gate = gate
+        self._touchpoints = touchpoints
+        self._namespace = settings.capture.namespace
+        self._source = settings.source
+        self._prefix = settings.capture.type_prefix
+        self._service: dict[str, Any] = {"name": settings.service}
+        if settings.version:
+            self._service["version"] = settings.version
+        self._service["environment"] = settings.environment
+        self._sdk = {"name": "cxsdk", "version": version, "instance": instance}
+        self._site_texts: dict[tuple[Site, Where], str] = {}
+        self._who_texts: dict[tuple[Known, str | None, str, Any], str] = {}
+        self._head = self._fixed_envelope("interaction", "completed")
+        sdk = self._text({**self._sdk, "lane": "bulk", "seq": 0})
+        self._tail = ',"sdk":' + sdk.removesuffix("0}")
+
+    def _text(self, value: Any) -> str:
+        return self._quote(value).decode()
+
+    def _fixed_envelope(self, family: str, action: str) -> str:
+        return self._text(self._envelope(family, action)).removesuffix("}") + ',"id":"'
+
+    def _envelope(self, family: str, action: str) -> dict[str, Any]:
+        model = v.SCHEMA_VERSION[family].split("-", 1)[0]
+        return {
+            "specversion": "1.0",
+            "source": self._source,
+            "type": f"{self._prefix}.{family}.{action}.v{model}",
+            "dataschema": self._codec.schema_urn(family),
+            "datacontenttype": "application/json",
+        }
+
+    # ---- the short way --------------------------------------------------------------------
+
+    def interaction(
+        self, draft: Draft, began_ns: int, duration_ms: int, said: str | None, state: str, seq: int
+    ) -> bytes:
+        """
+        Encode ``interaction.completed`` without the models.
+
+        The values in *draft.data* were checked when they were set.
+
+        Raises:
+            EncodeError: an attribute holds what JSON cannot carry.
+        """
+        data = draft.data
+        event_id = draft.id
+        known = draft.known
+        began, ended = rfc3339_span(began_ns, draft.time_ns)
+        who = known.text if said is None else None
+        if who is None or self._gate.has_words:
+            who = self._who(draft, said, state)
+        encoder, where, site = draft.site.memo
+        if encoder is not self or where is not draft.where or "performed_by" in data:
+            site = self._site(draft)
+        attributes = draft.attributes
+        ext = ""
+        if attributes:
+            ext = f',"ext":{{"{self._namespace}":{self._quote(attributes).decode()}}}'
+        return (
+            f'{self._head}{event_id}","subject":"interaction/{event_id}","time":"{ended}"'
+            f'{self._links(draft)},"data":{{{site},"interaction_id":"{event_id}",{who}'
+            f'"started_at":"{began}","duration_ms":{duration_ms}'
+            f"{self._rest(data)}{ext}{self._tail}{seq}}}}}}}"
+        ).encode()
+
+    def _links(self, draft: Draft) -> str:
+        """
+        Return the envelope's optional attributes in wire order.
+        """
+        links = ""
+        if draft.known.partition is not None:
+            links = f',"partitionkey":"{draft.known.partition}"'
+        if draft.correlation is not None:
+            links += ',"correlationid":' + self._text(draft.correlation)
+        parent = traceparent()
+        if parent is not None:
+            links += f',"traceparent":"{parent}"'
+        if draft.sampledrate is not None:
+            links += f',"sampledrate":{draft.sampledrate}'
+        return links
+
+    def _rest(self, data: dict[str, Any]) -> str:
+        met = data.get("goal_met")
+        if met is None:
+            out, known = f',"outcome":"{data["outcome"]}"', 1
+        else:
+            out, known = f',"outcome":"{data["outcome"]}","goal_met":"{met}"', 2
+        if len(data) > known:
+            rare = {name: data[name] for name in _RARE if name in data}
+            if rare:
+                out += "," + self._text(rare)[1:-1]
+        return out
+
+    def _who(self, draft: Draft, said: str | None, state: str) -> str:
+        known = draft.known
+        key = (known, said, state, draft.purposes)
+        text = self._who_texts.get(key)
+        if text is not None:
+            return text
+        fields: dict[str, Any] = {"customer": known.block}
+        if known.session is not None:
+            fields["session_id"] = known.session
+        consent = self._gate.block(said, state, known, draft.purposes)
+        if consent is not None:
+            fields["consent"] = self._checked_consent(consent)
+        text = self._text(fields)[1:-1] + ","
+        if said is None and not draft.purposes and not self._gate.has_words:
+            known.text = text
+        else:
+            if len(self._who_texts) >= _MOST_TEXTS:
+                self._who_texts = {}
+            self._who_texts[key] = text
+        return text
+
+    def _checked_consent(self, block: dict[str, Any]) -> dict[str, Any]:
+        from cxsdk.events.model import Consent, dump, load
+
+        return dump(load(Consent, block, "consent", strict=True))
+
+    def _site(self, draft: Draft) -> str:
+        site, where, party = draft.site, draft.where, draft.data.get("performed_by")
+        text = self._site_texts.get((site, where)) if party is None else None
+        if text is None:
+            name = self._touchpoints.admit(site.touchpoint)
+            text = self._text(site.facts(where, name, self._service, party))[1:-1]
+            if party is not None:
+                return text
+            if len(self._site_texts) < _MOST_TEXTS:
+                self._site_texts[(site, where)] = text
+        site.memo = (self, where, text)
+        return text
+
+    # ---- the checked way ------------------------------------------------------------------
+
+    def fact(self, draft: Draft, said: str | None, state: str) -> Event:
+        """
+        Make the `Event` of any family, which checks every field; its ``seq`` is still 0.
+
+        Raises:
+            InvalidEventError: a field does not fit the standard.
+        """
+        lane = "vital" if draft.is_vital else "bulk"
+        return self._codec.from_wire(self.wire(draft, said, state, lane), strict=True)
+
+    def finish(self, event: Event, seq: int) -> bytes:
+        """
+        Encode *event* with its place in the lane's count.
+
+        Raises:
+            EncodeError: ``ext`` holds what JSON cannot carry.
+        """
+        wire = self._codec.to_wire(event)
+        sdk = wire["data"].get("sdk")
+        if sdk is not None:
+            sdk["seq"] = seq
+        return self._quote(wire)
+
+    def wire(self, draft: Draft, said: str | None, state: str, lane: str) -> dict[str, Any]:
+        """
+        Return the JSON object of *draft*.
+        """
+        data = {**draft.data, "service": self._service}
+        self._place(draft, data)
+        known = draft.known
+        if draft.family != "loss":
+            if known.block is not None:
+                data.setdefault("customer", known.block)
+            if known.session is not None:
+                data["session_id"] = known.session
+            if "consent" not in data:
+                data["consent"] = self._gate.block(said, state, known, draft.purposes)
+        if draft.attributes:
+            ext = dict(data.get("ext") or {})
+            ext[self._namespace] = draft.attributes
+            data["ext"] = ext
+        data["sdk"] = {**self._sdk, "lane": lane, "seq": 0}
+        wire = {
+            **self._envelope(draft.family, draft.action),
+            "id": draft.id,
+            "subject": self._codec.subject_of(draft.family, data, draft.id),
+            "time": rfc3339_ns(draft.time_ns),
+            "partitionkey": known.partition,
+            "correlationid": draft.correlation,
+            "causationid": draft.causation,
+            "traceparent": traceparent(),
+            "sampledrate": draft.sampledrate,
+            "data": data,
+        }
+        recorded = draft.recorded_ns
+        if recorded is not None and abs(recorded - draft.time_ns) > _LATE_NS:
+            wire["recordedtime"] = rfc3339_ns(recorded)
+        wire.update(draft.envelope or {})
+        return wire
+
+    def _place(self, draft: Draft, data: dict[str, Any]) -> None:
+        """
+        Complete ``where`` from the scope, and hold its touchpoint under the cap.
+        """
+        where = dict(data.get("where") or {})
+        names = ("channel", "medium", "location", "locale", "tz")
+        for name, value in zip(names, draft.where, strict=True):
+            if value is not None and where.get(name) is None:
+                where[name] = value
+        touchpoint = where.get("touchpoint")
+        if isinstance(touchpoint, str):
+            where["touchpoint"] = self._touchpoints.admit(touchpoint)
+        if draft.family == "loss" or not where:
+            data.pop("where", None)
+            return
+        data["where"] = {"channel": "unknown", "medium": "unknown", **where}
+
+
+def plain(value: Any, depth: int = 0) -> Any:
+    """
+    Return *value* as something JSON can carry: odd objects become ``[TypeName]``.
+
+    Only called when encoding failed, so that one strange attribute does not cost the event.
+    """
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if depth < 8 and isinstance(value, dict):
+        return {str(name): plain(item, depth + 1) for name, item in value.items()}
+    if depth < 8 and isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item, depth + 1) for item in value]
+    return f"[{type(value).__name__}]"

@@ -1,0 +1,146 @@
+"""
+The ambient facts of a request, task or call: who is served, where, under which consent.
+
+Kept in contextvars, so threads, tasks and concurrent requests never see each other's.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar, Token
+from types import TracebackType
+from typing import Any
+
+__all__ = ["Scope", "current_interaction", "current_scope", "scope"]
+
+Where = tuple[str | None, str | None, str | None, str | None, str | None]
+"""(channel, medium, location, locale, tz)"""
+
+Who = tuple[Any, Any, Any, Any]
+"""(customer, anonymous, account, session)"""
+
+NOWHERE: Where = (None, None, None, None, None)
+NOBODY: Who = (None, None, None, None)
+
+current_scope: ContextVar[Scope | None] = ContextVar("cxsdk_scope", default=None)
+current_interaction: ContextVar[Any] = ContextVar("cxsdk_interaction", default=None)
+
+
+def _over(ours: tuple[Any, ...], theirs: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(b if a is None else a for a, b in zip(ours, theirs, strict=True))
+
+
+class Scope:
+    """
+    Say who is served, where and under which consent, for all events inside the block.
+
+    A context manager, also for ``async with``. What a level does not say, it takes from the
+    level around it; another customer does not inherit the ids and the consent of the one
+    before. Never raises and never blocks; a wrong value is refused, counted and logged once
+    when an event needs it. May be entered again, but not by two tasks at a time.
+
+    Args:
+        customer: the host's id of the customer. It becomes a pseudonym where a key is set.
+
+        anonymous: an opaque id of a visitor who is not known.
+
+        account: the account or household the customer acts for.
+
+        session: the session key. Only hashes of it leave the process. Without a customer an
+            anonymous id is derived from it.
+
+        channel, medium, location, locale, tz: where the customer is; see the event reference.
+
+        consent: ``granted``, ``denied`` or ``unknown``.
+
+        purposes: what consent was given for.
+
+        correlation: id of the journey or case, stands on the events as ``correlationid``.
+    """
+
+    __slots__ = ("_entered", "_token", "consent", "correlation", "last", "purposes", "where", "who")
+
+    def __init__(
+        self,
+        *,
+        customer: str | int | None = None,
+        anonymous: str | None = None,
+        account: str | None = None,
+        session: str | None = None,
+        channel: str | None = None,
+        medium: str | None = None,
+        location: str | None = None,
+        locale: str | None = None,
+        tz: str | None = None,
+        consent: str | None = None,
+        purposes: tuple[str, ...] | None = None,
+        correlation: str | None = None,
+    ) -> None:
+        self.who: Who = (customer, anonymous, account, session)
+        if channel is medium is location is locale is tz is None:
+            self.where: Where = NOWHERE
+        else:
+            self.where = (channel, medium, location, locale, tz)
+        self.consent = consent
+        self.purposes = purposes
+        self.correlation = correlation
+        self.last: str | None = None
+        self._token: Token[Scope | None] | None = None
+        self._entered: list[Token[Scope | None]] | None = None
+
+    def _inside(self, outer: Scope) -> Scope:
+        """
+        Return this level completed from *outer*.
+        """
+        made = Scope.__new__(Scope)
+        who = self.who
+        if who[0] is None and who[1] is None:
+            # An account or session more does not change who the customer is.
+            who = _over(who, outer.who)  # type: ignore[assignment]
+        elif who[3] is None:
+            who = (*who[:3], outer.who[3])
+        made.who = who
+        ours = self.where
+        made.where = outer.where if ours is NOWHERE else _over(ours, outer.where)  # type: ignore[assignment]
+        same = who[:3] == outer.who[:3]
+        made.consent = self.consent or (outer.consent if same else None)
+        made.purposes = self.purposes or (outer.purposes if same else None)
+        made.correlation = self.correlation or outer.correlation
+        made.last = outer.last if same else None
+        return made
+
+    def __enter__(self) -> Scope:
+        outer = current_scope.get()
+        entered = self if outer is None else self._inside(outer)
+        if self._token is not None:
+            self._entered = [*(self._entered or ()), self._token]
+        self._token = current_scope.set(entered)
+        return entered
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        token = self._token
+        self._token = self._entered.pop() if self._entered else None
+        if token is not None:
+            try:
+                current_scope.reset(token)
+            except ValueError:
+                # Left in another context than entered: that one ends with its own copy.
+                pass
+
+    async def __aenter__(self) -> Scope:
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.__exit__(kind, error, trace)
+
+
+scope = Scope

@@ -1,0 +1,118 @@
+"""
+Tombstones: how one process tells all others under the same root to erase a customer.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import attrs
+
+from cxsdk.spool import _disk, directory
+
+if TYPE_CHECKING:
+    from cxsdk.spool.file import FileSpool
+    from cxsdk.spool.segment import Segment
+
+__all__ = ["Tombstones"]
+
+_TICK_NS = 100_000_000
+_KEEP_NS = 31 * 86_400 * 1_000_000_000
+
+
+@attrs.define(frozen=True)
+class _Stone:
+    tag: bytes
+    only_consent: bool
+    at_ns: int
+
+
+class Tombstones:
+    """
+    Files ``<root>/erased/<tag>-<a|c>-<ns>``: *a* for all, *c* for what consent alone holds.
+
+    A stone concerns segments begun before it. Looking costs one ``stat`` while nothing changed.
+    """
+
+    def __init__(self, spool: FileSpool) -> None:
+        self._spool = spool
+        self._folder = spool.root / "erased"
+        self._seen: dict[str, _Stone] = {}
+        self._stamp = 0
+
+    def put(self, tag: bytes, *, only_consent: bool) -> None:
+        """
+        Write a tombstone. A disk that refuses is counted; this process erases all the same.
+        """
+        now = self._spool._clock.time_ns()
+        name = f"{tag.hex()}-{'c' if only_consent else 'a'}-{now}"
+        try:
+            directory.ensure(self._spool.root, "erased")
+            _disk.close(_disk.create(self._folder / name))
+        except OSError:
+            self._spool._note("tombstone_failed", 1)
+        self._seen[name] = _Stone(tag, only_consent, now)
+
+    def look(self) -> None:
+        """
+        Heed tombstones that came since the last look.
+
+        Raises:
+            OSError: the directory is there and cannot be read.
+        """
+        try:
+            stamp = _disk.link_stat(self._folder).st_mtime_ns
+        except FileNotFoundError:
+            return
+        if stamp == self._stamp:
+            return
+        with self._spool._book:
+            for name in _disk.names(self._folder):
+                stone = self._learn(name)
+                if stone is not None:
+                    self._heed(stone)
+            # A stamp of this very moment may hide a stone that comes within the same tick of
+            # the kernel's clock (whence time.time_ns, not the injected one).
+            self._stamp = stamp if time.time_ns() - stamp > _TICK_NS else 0
+        self._expire()
+
+    def _heed(self, stone: _Stone) -> None:
+        spool = self._spool
+        for segment in spool._all_segments():
+            self._apply(stone, segment)
+        spool._dead.erase(frozenset({stone.tag}), only_consent=stone.only_consent)
+        spool._erase_quarantine()
+
+    def visit(self, segment: Segment) -> None:
+        """
+        Apply all known tombstones to a segment that was just adopted.
+        """
+        for stone in self._seen.values():
+            self._apply(stone, segment)
+
+    def _learn(self, name: str) -> _Stone | None:
+        if name in self._seen:
+            return None
+        tag, _, rest = name.partition("-")
+        scope, _, at = rest.partition("-")
+        try:
+            stone = _Stone(bytes.fromhex(tag), scope == "c", int(at))
+        except ValueError:
+            return None
+        self._seen[name] = stone
+        return stone
+
+    def _apply(self, stone: _Stone, segment: Segment) -> None:
+        if segment.created_ns <= stone.at_ns:
+            self._spool._erase_in(
+                segment, frozenset({stone.tag}), only_consent=stone.only_consent
+            )
+
+    def _expire(self) -> None:
+        # After every directory that could hold the customer is gone by age.
+        now = self._spool._clock.time_ns()
+        for name, stone in list(self._seen.items()):
+            if now - stone.at_ns > _KEEP_NS:
+                _disk.unlink(self._folder / name)
+                del self._seen[name]

@@ -1,0 +1,301 @@
+"""
+Who may deliver what: locks, forks, several clients, other services.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from cxsdk.errors import SpoolCorruptError, SpoolLockedError
+
+OWNER = textwrap.dedent(
+    """
+    import os, pathlib, sys, time
+    from cxsdk._clock import SystemClock
+    from cxsdk.config import SpoolOptions
+    from cxsdk.spool import open_spool
+
+    spool = open_spool(
+        SpoolOptions(mode="mmap", directory=pathlib.Path(sys.argv[1]), min_free_bytes=0),
+        service="shop", environment="test", fingerprints={"default": "here"},
+        clock=SystemClock(),
+    )
+    for number in range(5):
+        assert spool.append("bulk", b'{"n":%d}' % number, 0, bytes(8))
+    if sys.argv[2] == "fork":
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            spool.abandon()
+            os.write(write, b"x")
+            time.sleep(60)
+        os.read(read, 1)
+        print(child, flush=True)
+    else:
+        print(0, flush=True)
+    sys.stdin.read()
+    """
+)
+
+
+@pytest.fixture
+def owner(bench):
+    started = []
+
+    def start(how="plain"):
+        process = subprocess.Popen(
+            [sys.executable, "-c", OWNER, str(bench.root), how],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        started.append(process)
+        child = int(process.stdout.readline())
+        return process, child
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdin.close()
+        process.stdout.close()
+
+
+def test_a_live_directory_is_not_adopted(bench, owner):
+    """While its owner lives, a directory is nobody else's, by scan or by hand."""
+    owner()
+    spool = bench.open()
+    spool.maintain()
+    assert spool.counts("default").adopted == 0
+    (path,) = (bench.root / "shop" / "test").iterdir()
+    with pytest.raises(SpoolLockedError):
+        spool.adopt_directory(path, force=True)
+
+
+def test_a_forked_child_does_not_keep_a_dead_owner_alive(bench, owner):
+    """The owner killed, its directory is adopted although a child that it forked still runs."""
+    process, child = owner("fork")
+    try:
+        spool = bench.open()
+        spool.maintain()
+        assert spool.counts("default").adopted == 0
+        process.kill()
+        process.wait()
+        bench.clock.turn(60)
+        spool.maintain()
+        assert bench.drain(spool) == [b'{"n":%d}' % number for number in range(5)]
+        os.kill(child, 0)
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
+def test_a_child_abandons_without_touching_the_parent(bench, mode):
+    """After a fork the child forgets; the parent's files, lock and figures are as before."""
+    spool = bench.open(mode)
+    spool.append("bulk", b"parent", 0, bytes(8))
+    child = os.fork()
+    if child == 0:
+        try:
+            spool.abandon()
+            fresh = bench.open(mode)
+            fresh.append("bulk", b"child", 0, bytes(8))
+            fresh.maintain()
+            spool.close()
+            ok = fresh.counts("default").adopted == 0
+            os._exit(0 if ok else 1)
+        except BaseException:
+            os._exit(2)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    spool.append("bulk", b"later", 0, bytes(8))
+    heir = bench.open(mode)
+    heir.maintain()
+    assert bench.drain(heir) == [b"child"]
+    assert bench.drain(spool) == [b"parent", b"later"]
+
+
+def test_abandon_takes_no_lock(bench):
+    """A child can abandon a spool whose locks another thread of the parent held at the fork."""
+    spool = bench.open()
+    spool.append("bulk", b"x", 0, bytes(8))
+    spool._lock.acquire()
+    spool._book.acquire()
+    spool._busy = True
+    child = os.fork()
+    if child == 0:
+        try:
+            signal.alarm(10)
+            spool.abandon()
+            spool.counts("default")
+            os._exit(0)
+        except BaseException:
+            os._exit(2)
+    spool._busy = False
+    spool._book.release()
+    spool._lock.release()
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+def test_two_clients_of_one_process_share_a_root(bench, mode):
+    """Neither adopts the other, and neither loses its lock by looking."""
+    first, second = bench.open(mode), bench.open(mode)
+    first.append("bulk", b"first", 0, bytes(8))
+    second.append("bulk", b"second", 0, bytes(8))
+    for _ in range(3):
+        bench.clock.turn(60)
+        first.maintain()
+        second.maintain()
+    probe = (
+        "import sys, pathlib; from cxsdk.spool.directory import is_locked;"
+        "sys.exit(not all(is_locked(p) for p in pathlib.Path(sys.argv[1]).iterdir()))"
+    )
+    folder = bench.root / "shop" / "test"
+    assert len(list(folder.iterdir())) == 2
+    assert subprocess.run([sys.executable, "-c", probe, str(folder)], check=False).returncode == 0
+    assert (bench.drain(first), bench.drain(second)) == ([b"first"], [b"second"])
+
+
+def test_after_close_the_other_client_takes_over(bench, mode):
+    """What a closed client left is delivered by its neighbour."""
+    first, second = bench.open(mode), bench.open(mode)
+    first.append("vital", b"first", 3, bytes(8))
+    first.close()
+    second.maintain()
+    assert bench.drain(second) == [b"first"]
+    second.maintain()
+    assert list((bench.root / "shop" / "test").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"environment": "staging"},
+        {"service": "billing"},
+        {"sinks": {"default": "elsewhere"}},
+        {"sinks": {"another": "here"}},
+    ],
+)
+def test_strangers_are_left_alone(bench, other):
+    """Another service's, environment's or destination's events are never adopted by a scan."""
+    spool = bench.open()
+    spool.append("bulk", b"mine", 0, bytes(8))
+    spool.close()
+    stranger = bench.open(**other)
+    stranger.append("bulk", b"its own", 0, bytes(8))
+    stranger.maintain()
+    sink = next(iter(stranger.fingerprints))
+    assert bench.drain(stranger, sink) == [b"its own"]
+    (path,) = (bench.root / "shop" / "test").glob("*/*.seg")
+    with pytest.raises(SpoolCorruptError):
+        stranger.adopt_directory(path.parent)
+    assert stranger.adopt_directory(path.parent, force=True) == 1
+    assert bench.drain(stranger, sink) == [b"mine"]
+    stranger.maintain()
+    assert not path.parent.exists()
+
+
+def test_an_unknown_sink_keeps_its_events(bench):
+    """A sink that is gone from the settings keeps what it has to get, and is reported."""
+    spool = bench.open(sinks=("default", "audit"))
+    spool.append("bulk", b"both", 0, bytes(8))
+    spool.close()
+    heir = bench.open()
+    heir.maintain()
+    assert bench.drain(heir) == [b"both"]
+    heir.maintain()
+    assert heir.stats()["unknown_sinks"] == {"audit": 1}
+    heir.close()
+    back = bench.open(sinks=("default", "audit"))
+    back.maintain()
+    assert bench.drain(back, "audit") == [b"both"]
+    assert bench.drain(back) == []
+
+
+def test_a_new_sink_starts_from_now(bench):
+    """A sink that was not there gets nothing of what was spooled before it."""
+    spool = bench.open()
+    spool.append("bulk", b"old", 0, bytes(8))
+    spool.close()
+    heir = bench.open(sinks=("default", "fresh"))
+    heir.maintain()
+    heir.append("bulk", b"new", 0, bytes(8))
+    assert bench.drain(heir, "fresh") == [b"new"]
+    assert sorted(bench.drain(heir)) == [b"new", b"old"]
+
+
+def test_what_was_acked_is_not_sent_again_after_a_crash(bench, mode):
+    """The cursor of each sink survives; only what was in flight comes again."""
+    spool = bench.open(mode, sinks=("default", "second"))
+    for number in range(10):
+        spool.append("bulk", b"%d" % number, 0, bytes(8))
+    taken = spool.lease("default", "bulk", 6, 1000)
+    spool.ack("default", taken[:3])
+    spool.ack("second", spool.lease("second", "bulk", 9, 1000))
+    bench.crash(spool)
+    heir = bench.open(mode, sinks=("default", "second"))
+    heir.maintain()
+    assert bench.drain(heir) == [b"%d" % number for number in range(3, 10)]
+    assert bench.drain(heir, "second") == [b"9"]
+
+
+def test_out_of_order_acks_hold_the_cursor(bench):
+    """A record in the middle that was not acked is not skipped by a crash."""
+    spool = bench.open()
+    for number in range(6):
+        spool.append("bulk", b"%d" % number, 0, bytes(8))
+    taken = spool.lease("default", "bulk", 6, 1000)
+    spool.ack("default", [taken[0], taken[2], taken[5]])
+    bench.crash(spool)
+    heir = bench.open()
+    heir.maintain()
+    assert bench.drain(heir) == [b"1", b"2", b"3", b"4", b"5"]
+
+
+def test_dead_letters_outlive_their_owner(bench):
+    """The heir takes the dead letters over, and the empty directory goes."""
+    spool = bench.open()
+    spool.append("bulk", b'{"id":"1"}', 0, bytes(8))
+    (record,) = spool.lease("default", "bulk", 1, 100)
+    spool.bury("default", record, "invalid", "é" * 600, 4)
+    bench.crash(spool)
+    heir = bench.open()
+    heir.maintain()
+    (letters,) = bench.root.glob("shop/test/*/dead/*.jsonl")
+    (line,) = letters.read_text().splitlines()
+    letter = json.loads(line)
+    assert letter["event"] == {"id": "1"}
+    assert (letter["reason"], letter["attempts"], letter["sink"]) == ("invalid", 4, "default")
+    assert len(letter["detail"].encode()) <= 512
+    assert letters.parent.parent == heir._home.path
+
+
+def test_half_made_directories_are_swept(bench):
+    """What a process left that died before it had named its directory is removed."""
+    stale = bench.root / "shop" / "test" / ".new-0190"
+    stale.mkdir(parents=True)
+    (stale / "lock").touch(mode=0o600)
+    bench.open().maintain()
+    assert not stale.exists()
+
+
+def test_nothing_touches_the_disk_before_the_first_append(bench):
+    """Opening a spool and asking for leftovers makes no directory."""
+    spool = bench.open()
+    assert spool.leftovers() is False
+    spool.maintain()
+    assert not bench.root.exists()
+
+
+def test_a_clean_end_leaves_nothing(bench, mode):
+    """When all was delivered, closing removes the directory."""
+    spool = bench.open(mode)
+    spool.append("bulk", b"x", 0, bytes(8))
+    bench.drain(spool)
+    spool.close()
+    assert list(bench.root.rglob("*.*")) == []
+    assert bench.open(mode).leftovers() is False
