@@ -17,7 +17,7 @@ __all__ = ["keyed_id", "new_id"]
 
 class _Minter:
     """
-    Mint UUIDv7 texts for one process; about 0.4 µs each, no lock, no system call but the clock.
+    What the UUIDv7 texts of one process are made of; about 0.3 µs each, no lock.
 
     RFC 9562 §6.2: 48 bits of milliseconds, then 26 random bits fixed for the process, then a
     48-bit counter that starts at a random place. So ids never repeat in a process, also when
@@ -27,18 +27,9 @@ class _Minter:
     def __init__(self) -> None:
         seed = int.from_bytes(os.urandom(12), "big")
         self.generation = _fork.current()
-        self._node = f"-7{seed & 0xFFF:03x}-{0x8000 | (seed >> 12) & 0x3FFF:04x}-"
-        self._count = itertools.count((seed >> 26) & ((1 << 47) - 1)).__next__
-        self._head: tuple[int, str] = (0, "")
-
-    def mint(self, now_ns: int) -> str:
-        ms = now_ns // 1_000_000
-        last, head = self._head
-        if ms > last:
-            text = "%012x" % ms  # noqa: UP031 - half the time of an f-string here
-            head = f"{text[:8]}-{text[8:]}{self._node}"
-            self._head = (ms, head)
-        return head + "%012x" % self._count()  # noqa: UP031
+        self.node = f"-7{seed & 0xFFF:03x}-{0x8000 | (seed >> 12) & 0x3FFF:04x}-"
+        self.count = itertools.count((seed >> 26) & ((1 << 47) - 1)).__next__
+        self.head: tuple[int, str] = (0, "")
 
 
 _minter = _Minter()
@@ -54,7 +45,13 @@ def new_id(now_ns: int | None = None) -> str:
     global _minter
     if _fork.page[0] != _minter.generation:
         _minter = _Minter()
-    return _minter.mint(time.time_ns() if now_ns is None else now_ns)
+    ms = (time.time_ns() if now_ns is None else now_ns) // 1_000_000
+    last, head = _minter.head
+    if ms > last:
+        text = "%012x" % ms  # noqa: UP031 - half the time of an f-string here
+        head = f"{text[:8]}-{text[8:]}{_minter.node}"
+        _minter.head = (ms, head)
+    return head + "%012x" % _minter.count()  # noqa: UP031
 
 
 def keyed_id(source: str, key: str) -> str:

@@ -13,7 +13,6 @@ from cxsdk import _exit, _fork
 from cxsdk._clock import Clock, SystemClock
 from cxsdk._guard import logger, voice
 from cxsdk._ledger import Ledger
-from cxsdk._version import __version__
 from cxsdk.config import (
     CaptureOptions,
     DeliveryOptions,
@@ -71,7 +70,6 @@ class _Parts:
             self.spool,
             self.ledger,
             clock,
-            version=__version__,
             processors=processors,
             listeners=listeners,
             on_first=on_first,
@@ -172,6 +170,7 @@ class Client(Instrument):
         listeners: Sequence[Listener] = (),
         clock: Clock | None = None,
     ) -> None:
+        super().__init__()
         arguments = {
             "service": service,
             "collector": collector,

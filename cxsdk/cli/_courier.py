@@ -48,20 +48,31 @@ class Courier:
     For one thread. Leaving it stops delivery at once; what was not delivered stays spooled.
 
     Args:
-        spool: where events are, with one sink named `SINK`.
+        spool: where events are.
 
         sink: the destination.
 
         batch: events per request, at most.
 
         patience: seconds without any progress after which waiting ends.
+
+        name: the sink's name in the spool, which owns the cursor.
     """
 
-    def __init__(self, spool: Any, sink: Sink, *, batch: int = 500, patience: float = 60.0) -> None:
+    def __init__(
+        self,
+        spool: Any,
+        sink: Sink,
+        *,
+        batch: int = 500,
+        patience: float = 60.0,
+        name: str = SINK,
+    ) -> None:
         self._spool = spool
+        self._name = name
         self._patience = patience
         options = DeliveryOptions(max_batch_events=batch, linger=_LINGER_S)
-        self._delivery = Delivery(spool, {SINK: sink}, options, clock=SystemClock())
+        self._delivery = Delivery(spool, {name: sink}, options, clock=SystemClock())
         self._moved = time.monotonic()
         self._settled = 0
 
@@ -83,7 +94,7 @@ class Courier:
         """
         Return how many events are still to be delivered.
         """
-        count: int = self._spool.pending(SINK)
+        count: int = self._spool.pending(self._name)
         return count
 
     @property
@@ -91,7 +102,7 @@ class Courier:
         """
         Return how many events the destination has taken.
         """
-        count: int = self._spool.counts(SINK).delivered
+        count: int = self._spool.counts(self._name).delivered
         return count
 
     @property
@@ -99,7 +110,7 @@ class Courier:
         """
         Return what was not delivered and will not be, by reason.
         """
-        counts = self._spool.counts(SINK)
+        counts = self._spool.counts(self._name)
         refused = {"refused": counts.dead_lettered} if counts.dead_lettered else {}
         return {**refused, **counts.dropped}
 
@@ -107,7 +118,7 @@ class Courier:
         """
         Return why nothing moves, in words; empty while all is well.
         """
-        figures = self._delivery.stats()[SINK]
+        figures = self._delivery.stats()[self._name]
         return str(figures["holding"] or figures["last_error"])
 
     def is_stuck(self) -> bool:
@@ -118,7 +129,7 @@ class Courier:
         now = time.monotonic()
         if settled != self._settled or not self.pending:
             self._settled, self._moved = settled, now
-        if self._delivery.stats()[SINK]["holding"]:
+        if self._delivery.stats()[self._name]["holding"]:
             return True
         return now - self._moved > self._patience
 

@@ -243,7 +243,7 @@ def _report(reader: _Reader, courier: Courier) -> int:
     lost = courier.lost
     said = f"{courier.delivered} events delivered, {reader.bad} bad lines skipped"
     said += "".join(f", {count} {reason}" for reason, count in sorted(lost.items()))
-    if courier.is_stuck():
+    if courier.pending:
         print(f"{said}, the rest not: {courier.trouble() or 'no answer'}")
         print("Repair it and replay the file again: what was stored is not stored twice.")
         return 1

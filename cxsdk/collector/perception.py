@@ -35,7 +35,7 @@ class Score:
     mean: float
     n: int
     nps: float | None
-    """Promoters (9–10) less detractors (0–6) in points, -100 to 100; only for nps on 0–10."""
+    """Promoters (9, 10) less detractors (0 to 6) in points, -100 to 100; only for nps on 0 to 10."""
 
 
 @attrs.define(frozen=True)

@@ -180,7 +180,7 @@ def due_instant(said: _Said, time: int) -> tuple[int | None, str | None]:
         due = _end_of(date.fromisoformat(said.due_date), _zone(zone_name))
         return due, f"{said.due_date} ({zone_name})"
     if said.window:
-        return _instant(said.window.to), f"{said.window.start} – {said.window.to}"
+        return _instant(said.window.to), f"{said.window.start} to {said.window.to}"
     if said.period:
         start = _instant(said.made_at)
         base = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=start or time)
@@ -215,21 +215,22 @@ def fold(rows: Iterable[tuple[str, int, str, str, str | None]]) -> dict[str, Pro
     return found
 
 
+_OF_CUSTOMER = (
+    " AND entity IN (SELECT o.entity FROM customer_events c JOIN events o ON o.n = c.event"
+    " WHERE o.family = 'commitment' AND (c.space, c.value) IN (VALUES {marks}))"
+)
+
+
 def promises(db: sqlite3.Connection, keys: tuple[Key, ...] | None = None) -> dict[str, Promise]:
     """
     Return all promises, or those made to one of *keys*, by their id.
     """
-    where, values = "", list[str]()
+    narrowed = ""
     if keys is not None:
-        marks = ", ".join(["(?, ?)"] * len(keys))
-        where = (
-            " AND entity IN (SELECT o.entity FROM customer_events c JOIN events o ON o.n = c.event"
-            f" WHERE o.family = 'commitment' AND (c.space, c.value) IN (VALUES {marks}))"  # noqa: S608 - marks only
-        )
-        values = [part for key in keys for part in key]
+        narrowed = _OF_CUSTOMER.format(marks=", ".join(["(?, ?)"] * len(keys)))
     rows = db.execute(
-        f"SELECT entity, time, action, body, customer FROM events WHERE family = 'commitment'{where}"  # noqa: S608 - no input
-        " ORDER BY time, instance, seq, id",
-        values,
+        "SELECT entity, time, action, body, customer FROM events"  # noqa: S608 - marks only
+        f" WHERE family = 'commitment'{narrowed} ORDER BY time, instance, seq, id",
+        [part for key in keys or () for part in key],
     )
     return fold((row[0], row[1], row[2], row[3], row[4]) for row in rows)

@@ -151,7 +151,7 @@ def _row(event: Any, body: str) -> Row:
         touchpoint=(where and where.touchpoint)
         or (about and about.touchpoint)
         or getattr(data, "touchpoint", None),
-        channel=where.channel if where else None,
+        channel=(where.channel or "unknown") if where else None,
         stage=where.stage if where else None,
         outcome=getattr(data, "outcome", None),
         goal_met=getattr(data, "goal_met", None),
@@ -159,7 +159,8 @@ def _row(event: Any, body: str) -> Row:
         lane=sdk.lane if sdk else None,
         seq=sdk.seq if sdk else None,
         weight=event.sampledrate or 1,
-        keys=_keys(customer),
+        # A statement about two identifiers stands in the journeys of both.
+        keys=tuple(dict.fromkeys(_keys(customer) + _keys(getattr(data, "previous", None)))),
         links=_links(data) if family == "identity" else (),
         body=body,
     )

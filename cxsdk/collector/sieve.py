@@ -8,6 +8,7 @@ never more lenient than `cxsdk.events.codec.from_wire`: what it does not know fo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -15,8 +16,9 @@ import msgspec
 from cxsdk.errors import InvalidEventError
 from cxsdk.events import vocabulary as v
 from cxsdk.events._block import Block, plan
-from cxsdk.events.kinds import Choice, Flag, Kind, Listing, Number, Scalar, Text, Whole
-from cxsdk.events.model import FAMILIES, Event
+from cxsdk.events.kinds import Choice, Flag, Kind, Listing, Text, Whole
+from cxsdk.events.envelope import _SAMPLED, _SCHEMA, Event, EventType, read_type
+from cxsdk.events.families import FAMILIES
 
 __all__ = ["look"]
 
@@ -44,27 +46,41 @@ def _meet(marker: type, value: Any) -> Any:
     return read
 
 
+def _text(kind: Text) -> Any:
+    pattern = rf"^(?:{kind.pattern})\Z" if kind.pattern else None
+    return Annotated[str, msgspec.Meta(min_length=1, max_length=kind.longest, pattern=pattern)]
+
+
+def _choice(kind: Choice) -> Any:
+    return Literal[kind.vocabulary.values]
+
+
+def _whole(kind: Whole) -> Any:
+    return Annotated[int, msgspec.Meta(ge=kind.least, le=kind.most)]
+
+
+def _listing(kind: Listing) -> Any:
+    bounds = msgspec.Meta(min_length=kind.least, max_length=kind.most)
+    return Annotated[list[_typed(kind.item)], bounds]  # type: ignore[misc]
+
+
+_TWINS: dict[type, Callable[[Any], Any]] = {
+    Block: lambda kind: _struct(kind.cls),
+    Choice: _choice,
+    Flag: lambda _: bool,
+    Listing: _listing,
+    Text: _text,
+    Whole: _whole,
+}
+
+
 def _typed(kind: Kind) -> Any:
-    if isinstance(kind, Text):
-        pattern = rf"^(?:{kind.pattern})\Z" if kind.pattern else None
-        return Annotated[str, msgspec.Meta(min_length=1, max_length=kind.longest, pattern=pattern)]
-    if isinstance(kind, Choice):
-        return Literal[kind.vocabulary.values]
-    if isinstance(kind, Whole):
-        return Annotated[int, msgspec.Meta(ge=kind.least, lt=2**53)]
-    if isinstance(kind, Number):
-        return Annotated[float, msgspec.Meta(ge=kind.least, le=kind.most)]
-    if isinstance(kind, Flag):
-        return bool
-    if isinstance(kind, Scalar):
-        return Annotated[str, msgspec.Meta(min_length=1, max_length=kind.longest)] | float | bool
-    if isinstance(kind, Listing):
-        return Annotated[
-            list[_typed(kind.item)],  # type: ignore[misc]
-            msgspec.Meta(min_length=kind.least, max_length=kind.most),
-        ]
-    if isinstance(kind, Block):
-        return _struct(kind.cls)
+    """
+    Return the msgspec type of a kind; one without an exact twin is read by the kind itself.
+    """
+    twin = _TWINS.get(type(kind))
+    if twin is not None:
+        return twin(kind)
     marker = _Marked(type(kind).__name__, (), {})
     _by_marker[marker] = kind
     return marker
@@ -82,7 +98,7 @@ def _struct(cls: type) -> type[msgspec.Struct]:
         typed = msgspec.Raw if cls is Event and name == "data" else _typed(kind)
         fields.append((attribute, typed) if required else (attribute, typed | None, None))
         names[attribute] = name
-    rules = getattr(cls, "__attrs_post_init__", None) if cls is not Event else None
+    rules = plan(cls).rule if cls is not Event else None
     _structs[cls] = msgspec.defstruct(
         cls.__name__,
         fields,
@@ -109,13 +125,21 @@ def look(text: bytes) -> Any | None:
         return None
     try:
         event: Any = _envelope.decode(text)
-        prefix, family, action, model = event.type.rsplit(".", 3)
-        event.data = _data[family].decode(event.data)
-    except (msgspec.DecodeError, InvalidEventError, ValueError, KeyError, RecursionError):
+        kind = read_type(event.type)
+        event.data = _data[kind.family].decode(event.data)
+    except (msgspec.DecodeError, InvalidEventError, RecursionError):
         return None
-    if not prefix or not model or action not in v.ACTIONS[family]:
-        return None
-    field = v.ACTION_FIELDS.get(family)
-    if field and getattr(event.data, field) != action:
-        return None
-    return event
+    return event if _agrees(event, kind) else None
+
+
+def _agrees(event: Any, kind: EventType) -> bool:
+    """
+    Say whether the envelope's rules hold, as in `Event`.
+    """
+    field = v.ACTION_FIELDS.get(kind.family)
+    if field and getattr(event.data, field) != kind.action:
+        return False
+    named = _SCHEMA.match(event.dataschema)
+    if named is None or named.groups() != (kind.family, kind.model):
+        return False
+    return event.sampledrate is None or kind.family in _SAMPLED

@@ -178,9 +178,9 @@ class Delivery:
         """
         if self._closed:
             return self._nothing()
-        self.start()
         event = threading.Event()
         waiter = self._wait_for(timeout, event.set, final=False)
+        self.start()
         self._await(waiter, event)
         return self._report(waiter)
 
@@ -190,8 +190,8 @@ class Delivery:
         """
         if self._closed:
             return self._nothing()
-        self.start()
         waiter, event = self._wait_in_loop(timeout, final=False)
+        self.start()
         await self._await_in_loop(waiter, event)
         return self._report(waiter)
 

@@ -272,7 +272,7 @@ class Line:
         count = self._fresh_count(self._spool.pending(self.name))
         if count <= 0:
             self._quota = 0
-            self._linger_due = None
+            self._linger_due = self._behind_since = None
             self._pressed = False
             return False
         if self._quota > 0:

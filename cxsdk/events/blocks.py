@@ -393,8 +393,8 @@ class Sdk:
     Which producer wrote the event; a gap in *seq* not covered by a loss is unaccounted for.
     """
 
-    name: Short
-    version: Short
+    name: Short | None = None
+    version: Short | None = None
     instance: Id
     lane: Annotated[str, Choice(v.LANE)]
     seq: int

@@ -20,9 +20,9 @@ from cxsdk.events.envelope import Event, read_type
 from cxsdk.events.families import FAMILIES, Data
 from cxsdk.events.kinds import describe
 
-__all__ = ["decode", "encode", "from_wire", "read_json", "schema_urn", "subject_of", "to_wire"]
+__all__ = ["decode", "encode", "encode_wire", "encoder", "from_wire", "read_json", "schema_urn", "subject_of", "to_wire"]
 
-_encoder = msgspec.json.Encoder(decimal_format="string")
+encoder = msgspec.json.Encoder(decimal_format="string")
 _ENVELOPE = plan(Event).names
 _EXTENSION = re.compile(r"[a-z0-9]{1,20}\Z")
 _SUBJECTS = {
@@ -76,7 +76,7 @@ def encode_wire(wire: Any) -> bytes:
         EncodeError: it holds something that JSON cannot carry.
     """
     try:
-        return _encoder.encode(wire)
+        return encoder.encode(wire)
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
         raise EncodeError(f"event: {type(error).__name__} while writing JSON") from error
 

@@ -25,6 +25,9 @@ __all__ = ["NOTHING_OPEN", "Interaction", "NoInteraction"]
 F = TypeVar("F")
 
 _OUTCOMES = frozenset(v.OUTCOME.values)
+_FACTS = frozenset(
+    "outcome goal_met reason error wait_ms effort expectations value refs performed_by".split()
+)
 _GOALS = frozenset(v.GOAL_MET.values)
 
 
@@ -117,7 +120,8 @@ class Interaction:
         self._id: str | None = None
         self._refs: dict[str, Any] | None = None
         self._result: Any = None
-        self._fields: dict[str, Any] = {}
+        # Facts of the standard and slips of the pen alike land here; `_complete` tells them apart.
+        self._fields: dict[str, Any] = self.__dict__
         self.attributes = {}
 
     # ---- entering and leaving -------------------------------------------------------------
@@ -128,10 +132,10 @@ class Interaction:
             if capture is not None:
                 site = self._site
                 if type(site) is tuple:
-                    self._site = self._source.site(site)
+                    self._site = self._source.sites.get(site) or self._source.site(site)
                 self._scope = current_scope.get()
                 self._began_ns = capture.time_ns()
-                self._began = capture.monotonic()
+                self._began = capture.monotonic_ns()
                 self._capture = capture
         except Exception as error:
             if not is_ours(error):
@@ -213,13 +217,12 @@ class Interaction:
         return True
 
     def _finish(self, capture: Capture) -> bool | Dropped:
-        elapsed = capture.monotonic() - self._began
-        began_ns = self._began_ns
+        elapsed = capture.monotonic_ns() - self._began
         fields = self._fields
         if "outcome" not in fields:
             fields["outcome"] = "success"
-        if self.__dict__ or self._refs or "expectations" in fields or type(self.attributes) is not dict:
-            self._complete(int(elapsed * 1000))
+        if len(fields) > 1 + ("goal_met" in fields) or self._refs is not None or type(self.attributes) is not dict:
+            self._complete(elapsed // 1_000_000)
         scope: Scope | None = self._scope
         customer = self.customer
         who: Who
@@ -230,34 +233,35 @@ class Interaction:
             if customer is not None and customer != who[0]:
                 who = (customer, None, None, who[3])
         if self._id is None:
-            self._id = new_id(began_ns)
+            self._id = new_id(self._began_ns)
         customers = capture.customers
         draft = Draft(
             "interaction",
             "completed",
             customers.memo.get(who) or customers.resolve(who),
             # The wall clock may jump while the call runs; the length of the call is known.
-            began_ns + int(elapsed * 1_000_000_000),
+            self._began_ns + elapsed,
             self._id,
             fields,
         )
         draft.site = self._site
         draft.attributes = self.attributes
         if scope is None:
-            return capture.interaction(draft, began_ns, int(elapsed * 1000), None, None)
+            return capture.interaction(draft, elapsed // 1_000_000, None, None)
         draft.where = scope.where
-        draft.correlation = scope.correlation
+        if scope.correlation is not None:
+            draft.correlation = scope.correlation
+            draft.is_linked = True
         scope.last = self._id
-        return capture.interaction(
-            draft, began_ns, int(elapsed * 1000), scope.consent, scope.purposes
-        )
+        return capture.interaction(draft, elapsed // 1_000_000, scope.consent, scope.purposes)
 
     def _complete(self, duration_ms: int) -> None:
         """
         Take what was set in an unusual way.
         """
         fields = self._fields
-        for name in list(self.__dict__):
+        for name in fields.keys() - _FACTS:
+            del fields[name]
             self._wrong(_no_such_fact(name))
         if self._refs:
             fields["refs"] = _refs(self._refs)

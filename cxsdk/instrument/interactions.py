@@ -29,6 +29,10 @@ class Interactions(Base):
     ``scope``, ``current``, ``interaction`` and ``record``.
     """
 
+    def __init__(self) -> None:
+        self.sites: dict[tuple[Any, ...], Site] = {}
+        """Call sites of the ``with`` form, by what they say."""
+
     scope = staticmethod(open_scope)
 
     @staticmethod
@@ -102,8 +106,6 @@ class Interactions(Base):
         options = (ignore, classify) if ignore or classify else None
         return Interaction(self, fixed, customer, fails, options)
 
-    _sites: dict[tuple[Any, ...], Site]
-
     def site(self, fixed: tuple[Any, ...]) -> Site:
         """
         Return the call site of *fixed*, made and checked at its first use.
@@ -111,12 +113,11 @@ class Interactions(Base):
         Raises:
             InvalidEventError: a fact does not fit the standard.
         """
-        sites = self.__dict__.setdefault("_sites", {})
-        site: Site | None = sites.get(fixed)
+        site = self.sites.get(fixed)
         if site is None:
             site = self.new_site(fixed)
-            if len(sites) < _MOST_SITES:
-                sites[fixed] = site
+            if len(self.sites) < _MOST_SITES:
+                self.sites[fixed] = site
         return site
 
     @staticmethod

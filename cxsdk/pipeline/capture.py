@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import secrets
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +18,11 @@ from cxsdk._guard import caller, is_ours, voice
 from cxsdk._ids import new_id
 from cxsdk._ledger import Ledger
 from cxsdk.config import Settings
-from cxsdk.errors import CXError, EncodeError, InvalidEventError, SpoolFullError
+from cxsdk.errors import CXError, InvalidEventError, SpoolFullError
 from cxsdk.pipeline.consent import ConsentGate
 from cxsdk.pipeline.customers import ANONYMOUS, Customers, Known
 from cxsdk.pipeline.draft import Draft
-from cxsdk.pipeline.encode import Encoder, plain
+from cxsdk.pipeline.encode import Encoder, plain, without_none
 from cxsdk.pipeline.loss import Losses
 from cxsdk.pipeline.redact import Redactor
 from cxsdk.pipeline.sample import Sampler
@@ -38,6 +39,10 @@ diversions: list[Callable[[bytes], None]] = []
 
 _TRUNCATED = 500
 _FREE_TEXT = ("detail", "reason_text")
+
+
+def _nowhere(lane: Lane, payload: bytes, kind: int, tag: bytes) -> bool:
+    raise SpoolFullError("no collector")
 
 
 class Capture:
@@ -59,38 +64,45 @@ class Capture:
         ledger: Ledger,
         clock: Clock,
         *,
-        version: str,
         processors: Sequence[Processor] = (),
         listeners: Sequence[Listener] = (),
         on_first: Callable[[], None] = lambda: None,
         on_withdrawal: Callable[[bytes], None] = lambda _: None,
     ) -> None:
         self.settings = settings
-        self.instance = new_id()
+        self.instance = secrets.token_hex(6)
         self.customers = Customers(settings.privacy.key)
         self.gate = ConsentGate(settings.privacy, self.customers)
         self.touchpoints = Touchpoints(settings.capture.max_touchpoints)
-        self.losses = Losses(clock.time_ns)
-        self.encoder = Encoder(settings, self.gate, self.touchpoints, version, self.instance)
+        self.losses = Losses(clock.time_ns, self._unplain)
+        self.encoder = Encoder(settings, self.gate, self.touchpoints, self.instance)
         self._redactor = Redactor(settings.privacy.deny_keys) if settings.privacy.redact else None
         self._sampler = Sampler(settings.capture.sample)
         self._spool = spool
         self._ledger = ledger
         self._offer = ledger.offered.add
         self.time_ns = clock.time_ns
-        self.monotonic = clock.monotonic
+        self.monotonic_ns = clock.monotonic_ns
         self._next: dict[str, Callable[[], int]] = {
             "vital": itertools.count(1).__next__,
             "bulk": itertools.count(1).__next__,
         }
         self._next_bulk = self._next["bulk"]
         # True: every interaction is looked at by consent or sampling, not only the unusual ones.
-        self._is_careful = self._sampler.is_on or self.gate.basis_is_consent
+        default = settings.privacy.consent
+        self._is_careful = (
+            self._sampler.is_on or self.gate.basis_is_consent or default == "denied"
+        )
+        self._default = default
+        self._words = self.gate.words
         self._most_bytes = settings.capture.max_event_bytes
         self.processors = list(processors)
         self.listeners = list(listeners)
         self._on_first = on_first
         self._is_first = True
+        # True once nothing is left to do with an encoded event but to keep it.
+        self._is_plain = False
+        self._append = spool.append if spool is not None else _nowhere
         self.withdraw = on_withdrawal
 
     # ---- interactions: the hot path -------------------------------------------------------
@@ -98,7 +110,6 @@ class Capture:
     def interaction(
         self,
         draft: Draft,
-        began_ns: int,
         duration_ms: int,
         said: str | None,
         purposes: tuple[str, ...] | None,
@@ -111,38 +122,40 @@ class Capture:
         self._offer()
         seq = 0
         try:
-            draft.purposes = purposes
-            state = said or self.gate.default
-            if said is not None or self._is_careful or self.gate.has_words:
+            state = said or self._default
+            if self._is_careful or said is not None or self._words or not draft.known.is_known:
+                draft.purposes = purposes
                 state = self.gate.state_of(said, draft.known)
                 refusal = self._admit(draft, state)
                 if refusal is not None:
                     return refusal
-            elif not draft.known.is_known or state == "denied":
-                refusal = self._admit(draft, state)
-                if refusal is not None:
-                    return refusal
-            if draft.attributes:
-                draft.attributes = self._clean(draft.attributes)
-            times = (began_ns, duration_ms, said, state)
+            attributes = draft.attributes
+            if attributes and self._redactor is not None:
+                draft.attributes = self._redactor.attributes(attributes)
             if self.processors:
-                return self._processed_interaction(draft, *times)
+                return self._processed_interaction(draft, duration_ms, said, state)
             seq = self._next_bulk()
             try:
-                payload = self.encoder.interaction(draft, *times, seq)
-            except (EncodeError, UnicodeEncodeError):
+                payload = self.encoder.interaction(draft, duration_ms, said, state, seq)
+            except (TypeError, ValueError, OverflowError, RecursionError) as error:
+                if isinstance(error, CXError) or not is_ours(error):
+                    raise
                 self._ledger.note("attribute_unsupported")
                 draft.attributes = plain(draft.attributes)
-                payload = self.encoder.interaction(draft, *times, seq)
+                payload = self.encoder.interaction(draft, duration_ms, said, state, seq)
             if len(payload) > self._most_bytes:
                 self._shorten(draft)
-                payload = self.encoder.interaction(draft, *times, seq)
+                payload = self.encoder.interaction(draft, duration_ms, said, state, seq)
                 if len(payload) > self._most_bytes:
                     return self._refuse_late(draft, "too_large")
             kind = Kind.INTERACTION
             if state == "granted":
                 kind |= self.gate.flag(draft, state)
+            if self._is_plain and not diversions:
+                return self._append("bulk", payload, kind, draft.known.tag)
             return self._keep(draft, "bulk", payload, kind)
+        except SpoolFullError:
+            return self._refuse_late(draft, "spool_full")
         except Exception as error:
             return self._failed(error, draft, late=seq != 0)
 
@@ -165,15 +178,11 @@ class Capture:
             if not self._sampler.keeps(unit):
                 return self._drop("sampled")
             draft.sampledrate = self._sampler.one_in
+            draft.is_linked = True
         return None
 
-    def _clean(self, attributes: dict[str, Any]) -> dict[str, Any]:
-        if None in attributes.values():
-            attributes = {name: item for name, item in attributes.items() if item is not None}
-        return self._redactor.attributes(attributes) if self._redactor else attributes
-
     def _processed_interaction(
-        self, draft: Draft, began_ns: int, duration_ms: int, said: str | None, state: str
+        self, draft: Draft, duration_ms: int, said: str | None, state: str
     ) -> bool | Dropped:
         """
         Let the team's processors see the event before it gets its place in the lane's count.
@@ -181,7 +190,7 @@ class Capture:
         from cxsdk.events.codec import decode
 
         draft.attributes = plain(draft.attributes)
-        encoded = self.encoder.interaction(draft, began_ns, duration_ms, said, state, 0)
+        encoded = self.encoder.interaction(draft, duration_ms, said, state, 0)
         event = self._process(decode(encoded))
         if event is None:
             return self._drop("processor")
@@ -252,9 +261,11 @@ class Capture:
 
     def _redact(self, draft: Draft) -> None:
         if draft.attributes:
-            draft.attributes = self._clean(plain(draft.attributes))
+            draft.attributes = without_none(plain(draft.attributes))
         if self._redactor is None:
             return
+        if draft.attributes:
+            draft.attributes = self._redactor.attributes(draft.attributes)
         for name in _FREE_TEXT:
             if isinstance(draft.data.get(name), str):
                 draft.data[name] = self._redactor.text(draft.data[name])
@@ -324,6 +335,7 @@ class Capture:
         if self._is_first:
             self._is_first = False
             self._on_first()
+            self._set_plain()
         if self.listeners:
             self._tell(payload)
         if self.losses.due and draft.family != "loss":
@@ -343,6 +355,12 @@ class Capture:
                     logging.ERROR, "listener_error", "cxsdk: listener %r: %r", listener, error
                 )
 
+    def _unplain(self) -> None:
+        self._is_plain = False
+
+    def _set_plain(self) -> None:
+        self._is_plain = not (self._is_first or self.listeners or self.losses.due)
+
     def write_losses(self) -> None:
         """
         Write gathered losses as vital ``loss`` records; what does not fit waits.
@@ -352,6 +370,7 @@ class Capture:
             draft = Draft("loss", "recorded", ANONYMOUS, now, new_id(), data)
             if not self.fact(draft):
                 self.losses.give_back(data, now)
+        self._set_plain()
 
     # ---- what is not kept -----------------------------------------------------------------
 

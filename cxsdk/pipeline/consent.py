@@ -26,19 +26,15 @@ class ConsentGate:
 
     def __init__(self, options: PrivacyOptions, customers: Customers) -> None:
         self._customers = customers
+        self.words = customers.consents
+        """What customers said in this process; empty in most."""
+
         self.default = options.consent
         self._basis = options.basis
         self._drops_denied = options.when_denied == "drop"
         self.basis_is_consent = options.basis == "consent"
         # Where nothing was said by anyone, nothing is stamped: absent means not observed.
         self._stamps_default = options.consent != "unknown" or options.basis is not None
-
-    @property
-    def has_words(self) -> bool:
-        """
-        Say whether any customer said something in this process.
-        """
-        return bool(self._customers.consents)
 
     def state_of(self, said: str | None, known: Known) -> str:
         """

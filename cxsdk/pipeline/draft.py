@@ -32,6 +32,9 @@ class Draft:
     causation: str | None = None
     correlation: str | None = None
     envelope: dict[str, Any] | None = None
+    is_linked = False
+    """True: correlation or sampledrate is set."""
+
     purposes: tuple[str, ...] | None = None
     recorded_ns: int | None = None
     sampledrate: int | None = None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import trace
 from opentelemetry.context import get_current
 
-from cxsdk._clock import rfc3339_ns, rfc3339_span
+from cxsdk._clock import rfc3339_ns
 from cxsdk.config import Settings
 from cxsdk.events import vocabulary as v
 from cxsdk.pipeline.consent import ConsentGate
@@ -25,7 +25,7 @@ from cxsdk.scope import Where
 if TYPE_CHECKING:
     from cxsdk.events.model import Event
 
-__all__ = ["Encoder", "plain", "traceparent"]
+__all__ = ["Encoder", "plain", "traceparent", "without_none"]
 
 _LATE_NS = 1_000_000_000  # recordedtime is written when it is more than 1 s after time
 _MOST_TEXTS = 4096
@@ -69,7 +69,6 @@ class Encoder:
         settings: Settings,
         gate: ConsentGate,
         touchpoints: Touchpoints,
-        version: str,
         instance: str,
     ) -> None:
         # Here and not at the top: `import cxsdk` stays light, `init` may take a moment.
@@ -77,6 +76,9 @@ class Encoder:
 
         self._codec = codec
         self._quote = codec.encode_wire
+        # The bare encoder: capture handles its errors, and a call less is a call less.
+        self._json = codec.encoder.encode
+        self._words = gate.words
         self._gate = gate
         self._touchpoints = touchpoints
         self._namespace = settings.capture.namespace
@@ -86,10 +88,11 @@ class Encoder:
         if settings.version:
             self._service["version"] = settings.version
         self._service["environment"] = settings.environment
-        self._sdk = {"name": "cxsdk", "version": version, "instance": instance}
+        self._sdk = {"instance": instance}
         self._site_texts: dict[tuple[Site, Where], str] = {}
         self._who_texts: dict[tuple[Known, str | None, str, Any], str] = {}
         self._head = self._fixed_envelope("interaction", "completed")
+        self._ext = f',"ext":{{"{self._namespace}":'
         sdk = self._text({**self._sdk, "lane": "bulk", "seq": 0})
         self._tail = ',"sdk":' + sdk.removesuffix("0}")
 
@@ -112,7 +115,7 @@ class Encoder:
     # ---- the short way --------------------------------------------------------------------
 
     def interaction(
-        self, draft: Draft, began_ns: int, duration_ms: int, said: str | None, state: str, seq: int
+        self, draft: Draft, duration_ms: int, said: str | None, state: str, seq: int
     ) -> bytes:
         """
         Encode ``interaction.completed`` without the models.
@@ -120,27 +123,35 @@ class Encoder:
         The values in *draft.data* were checked when they were set.
 
         Raises:
-            EncodeError: an attribute holds what JSON cannot carry.
+            TypeError, ValueError: an attribute holds what JSON cannot carry.
         """
         data = draft.data
         event_id = draft.id
         known = draft.known
-        began, ended = rfc3339_span(began_ns, draft.time_ns)
-        who = known.text if said is None else None
-        if who is None or self._gate.has_words:
+        where = draft.where
+        who = known.text
+        if who is None or said is not None or self._words:
             who = self._who(draft, said, state)
-        encoder, where, site = draft.site.memo
-        if encoder is not self or where is not draft.where or "performed_by" in data:
+        encoder, place, site = draft.site.memo
+        if encoder is not self or place is not where or "performed_by" in data:
             site = self._site(draft)
-        attributes = draft.attributes
-        ext = ""
-        if attributes:
-            ext = f',"ext":{{"{self._namespace}":{self._quote(attributes).decode()}}}'
+        outcome = data["outcome"]
+        met = data.get("goal_met")
+        rest = "" if met is None else f',"goal_met":"{met}"'
+        if len(data) > 1 + (met is not None):
+            rest += self._rare(data)
+        if draft.attributes:
+            ext = self._json(draft.attributes)
+            if b":null" in ext:
+                ext = self._json(without_none(draft.attributes))
+            rest += f'{self._ext}{ext.decode()}}}'
+        links = ""
+        if known.partition is not None or draft.is_linked or get_current():
+            links = self._links(draft)
         return (
-            f'{self._head}{event_id}","subject":"interaction/{event_id}","time":"{ended}"'
-            f'{self._links(draft)},"data":{{{site},"interaction_id":"{event_id}",{who}'
-            f'"started_at":"{began}","duration_ms":{duration_ms}'
-            f"{self._rest(data)}{ext}{self._tail}{seq}}}}}}}"
+            f'{self._head}{event_id}","subject":"interaction/{event_id}","time":"'
+            f'{rfc3339_ns(draft.time_ns)}"{links},"data":{{{site},"interaction_id":"{event_id}",'
+            f'{who}"duration_ms":{duration_ms},"outcome":"{outcome}"{rest}{self._tail}{seq}}}}}}}'
         ).encode()
 
     def _links(self, draft: Draft) -> str:
@@ -159,17 +170,9 @@ class Encoder:
             links += f',"sampledrate":{draft.sampledrate}'
         return links
 
-    def _rest(self, data: dict[str, Any]) -> str:
-        met = data.get("goal_met")
-        if met is None:
-            out, known = f',"outcome":"{data["outcome"]}"', 1
-        else:
-            out, known = f',"outcome":"{data["outcome"]}","goal_met":"{met}"', 2
-        if len(data) > known:
-            rare = {name: data[name] for name in _RARE if name in data}
-            if rare:
-                out += "," + self._text(rare)[1:-1]
-        return out
+    def _rare(self, data: dict[str, Any]) -> str:
+        rare = {name: data[name] for name in _RARE if name in data}
+        return "," + self._text(rare)[1:-1] if rare else ""
 
     def _who(self, draft: Draft, said: str | None, state: str) -> str:
         known = draft.known
@@ -184,7 +187,7 @@ class Encoder:
         if consent is not None:
             fields["consent"] = self._checked_consent(consent)
         text = self._text(fields)[1:-1] + ","
-        if said is None and not draft.purposes and not self._gate.has_words:
+        if said is None and not draft.purposes and not self._words:
             known.text = text
         else:
             if len(self._who_texts) >= _MOST_TEXTS:
@@ -288,6 +291,17 @@ class Encoder:
             data.pop("where", None)
             return
         data["where"] = {"channel": "unknown", "medium": "unknown", **where}
+
+
+def without_none(value: Any) -> Any:
+    """
+    Return *value* without entries that are None: absent is left out, never null.
+    """
+    if isinstance(value, dict):
+        return {name: without_none(item) for name, item in value.items() if item is not None}
+    if isinstance(value, (list, tuple)):
+        return [without_none(item) for item in value if item is not None]
+    return value
 
 
 def plain(value: Any, depth: int = 0) -> Any:

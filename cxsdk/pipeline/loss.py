@@ -21,8 +21,9 @@ class Losses:
     Count losses by (reason, family, touchpoint) until they can be written. Thread-safe.
     """
 
-    def __init__(self, clock_ns: Callable[[], int]) -> None:
+    def __init__(self, clock_ns: Callable[[], int], on_due: Callable[[], None]) -> None:
         self._clock_ns = clock_ns
+        self._on_due = on_due
         self._lock = threading.Lock()
         self._groups: dict[tuple[str, str, str], list[Any]] = {}
         self.due = False
@@ -42,6 +43,7 @@ class Losses:
             group[1] = min(group[1], time_ns)
             group[2] = max(group[2], time_ns)
             self.due = True
+        self._on_due()
 
     def add_shed(self, shed: Shed) -> None:
         """

@@ -20,10 +20,22 @@ from typing import Any
 
 import httpcore
 
-__all__ = ["Budget", "BudgetBackend", "BudgetStream"]
+__all__ = ["Budget", "BudgetBackend", "BudgetStream", "TlsError"]
 
 _Address = tuple[int, Any]
 """Address family and socket address, as ``getaddrinfo`` returns them."""
+
+
+class TlsError(httpcore.ConnectError):
+    """
+    A handshake failed. Its own class, because httpcore cuts the chain of causes.
+    """
+
+    def __init__(self, error: ssl.SSLError) -> None:
+        super().__init__(error.reason or str(error))
+        broken = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+        self.lasting = not isinstance(error, broken)
+        """True: a certificate or a protocol, which a person must repair."""
 
 
 class Budget:
@@ -42,6 +54,7 @@ class Budget:
         self._connect = connect
         self._total = total
         self._last: float | None = None
+        self._aborted = False
         self._ends = 0.0
         self._connect_ends = 0.0
         self.connected = False
@@ -83,15 +96,16 @@ class Budget:
         """
         ends = min(self._ends, self._connect_ends) if connecting else self._ends
         left = ends - time.monotonic()
-        if left <= 0:
-            raise error("out of time")
+        if left <= 0 or self._aborted:
+            raise error("closed" if self._aborted else "out of time")
         return left
 
     def abort(self) -> None:
         """
-        Wake whoever waits on one of our sockets. The waiting thread closes them itself: a file
+        Wake whoever waits on one of our sockets, and let nobody wait again. The waiting thread closes them itself: a file
         descriptor closed under its feet could by then be somebody else's.
         """
+        self._aborted = True
         for stream in list(self.live):
             stream.shutdown()
 
@@ -170,7 +184,8 @@ class BudgetStream(httpcore.NetworkStream):
 
         Raises:
             httpcore.ConnectTimeout: the budget is spent.
-            httpcore.ConnectError: the handshake failed; the cause says how.
+            TlsError: the handshake failed.
+            httpcore.ConnectError: the connection broke.
         """
         try:
             self._sock.settimeout(self._budget.left(httpcore.ConnectTimeout, connecting=True))
@@ -178,6 +193,9 @@ class BudgetStream(httpcore.NetworkStream):
         except TimeoutError as error:
             self.close()
             raise httpcore.ConnectTimeout(str(error)) from error
+        except ssl.SSLError as error:
+            self.close()
+            raise TlsError(error) from error
         except OSError as error:
             self.close()
             raise httpcore.ConnectError(str(error)) from error

@@ -313,11 +313,12 @@ class HttpSink:
     def _trouble(self, error: Exception) -> SendResult:
         import httpcore
 
+        from cxsdk.sinks._wire import TlsError
+
         words = clean(error, self._hide)[:120]
-        cause = error.__cause__
         sent = self._budget is not None and self._budget.sent > 0
-        if isinstance(cause, ssl.SSLError) and _is_lasting(cause):
-            return Hold(f"tls: {clean(cause.reason or cause, self._hide)[:120]}")
+        if isinstance(error, TlsError) and error.lasting:
+            return Hold(f"tls: {words}")
         if isinstance(error, httpcore.ProxyError) and words.startswith(("401", "403", "407")):
             return Hold(f"proxy: {words}", probe_after=60.0, backoff_to=900.0)
         if isinstance(error, httpcore.TimeoutException):
@@ -469,13 +470,6 @@ def _plain(body: bytes, encoding: str) -> bytes:
     except zlib.error:
         return b""
     return b"" if plain.unconsumed_tail else inflated
-
-
-def _is_lasting(error: ssl.SSLError) -> bool:
-    """
-    Say whether a TLS error needs a person: a certificate or protocol, not a broken connection.
-    """
-    return not isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError))
 
 
 def _env_proxy(target: str) -> str | None:

@@ -20,6 +20,7 @@ __all__ = ["DeadLetters", "Letter"]
 _FILE_BYTES = 1024 * 1024
 _DETAIL_BYTES = 512
 _HELD = 1000
+_NONSENSE_NS = 10 * 365 * 86_400 * 1_000_000_000
 
 
 @attrs.define(kw_only=True)
@@ -52,6 +53,7 @@ class DeadLetters:
         self._clock = clock
         self._held: deque[bytes] = deque(maxlen=_HELD)
         self._count = 0
+        self.unerased = 0
         self.directory: Path | None = None
 
     def bury(self, payload: bytes, about: Letter) -> None:
@@ -96,8 +98,7 @@ class DeadLetters:
             _disk.mkdir(folder)
         path, size = self._last(folder)
         if path is None or size + len(line) > _FILE_BYTES:
-            number = int(path.stem.rpartition("-")[2], 16) + 1 if path else 1
-            path, size = folder / f"{number:08x}.jsonl", 0
+            path, size = folder / f"{self._clock.time_ns():016x}.jsonl", 0
             fd = _disk.create(path)
         else:
             fd = _disk.open_write(path)
@@ -116,20 +117,18 @@ class DeadLetters:
         path = folder / own[-1]
         return path, _disk.link_stat(path).st_size
 
-    def erase(self, tags: frozenset[bytes], *, only_consent: bool = False) -> None:
+    def erase(self, tag: bytes, *, only_consent: bool = False) -> None:
         """
-        Remove the letters of these customers.
+        Remove the letters of one customer.
         """
         end = b', "consent_only": true' if only_consent else b""
-        wanted = [b'"tag": "%s"' % tag.hex().encode() + end for tag in tags]
-        self._held = deque(
-            (line for line in self._held if not any(word in line for word in wanted)), _HELD
-        )
+        unwanted = b'"tag": "%s"' % tag.hex().encode() + end
+        self._held = deque((line for line in self._held if unwanted not in line), _HELD)
         for path in self._files():
             try:
-                _rewrite(path, wanted)
+                _rewrite(path, unwanted)
             except OSError:
-                continue
+                self.unerased += 1
 
     def _files(self) -> list[Path]:
         if self.directory is None:
@@ -147,14 +146,15 @@ class DeadLetters:
         found: list[tuple[int, int, Path]] = []
         for path in self._files():
             try:
-                about = _disk.link_stat(path)
-            except OSError:
+                # By the name, since the file's own stamps follow another clock.
+                found.append((_begun(path), _disk.link_stat(path).st_size, path))
+            except (OSError, ValueError):
                 continue
-            found.append((about.st_mtime_ns, about.st_size, path))
         total = sum(size for _, size, _ in found)
         removed = 0
-        for mtime_ns, size, path in sorted(found):
-            too_old = now - mtime_ns > self._options.dead_letter_age * 1e9
+        for begun_ns, size, path in sorted(found):
+            age = now - begun_ns
+            too_old = self._options.dead_letter_age * 1e9 < age < _NONSENSE_NS
             if not too_old and total <= self._options.dead_letter_bytes:
                 continue
             try:
@@ -165,7 +165,7 @@ class DeadLetters:
             removed += 1
         return removed
 
-    def take_over(self, folder: Path, prefix: str) -> None:
+    def take_over(self, folder: Path, owner: str) -> None:
         """
         Move the files of an adopted directory here.
 
@@ -177,13 +177,18 @@ class DeadLetters:
         for name in _disk.names(folder):
             if not self.directory.is_dir():
                 _disk.mkdir(self.directory)
-            _disk.rename(folder / name, self.directory / f"{prefix}-{name}")
+            stem, _, suffix = name.partition(".")
+            _disk.rename(folder / name, self.directory / f"{stem}-{owner}.{suffix}")
 
     def stats(self) -> int:
         """
         Return how many were buried since the process began.
         """
         return self._count
+
+
+def _begun(path: Path) -> int:
+    return int(path.stem.partition("-")[0], 16)
 
 
 def _event(payload: bytes) -> Any:
@@ -193,14 +198,14 @@ def _event(payload: bytes) -> Any:
         return payload.decode("utf-8", "replace")
 
 
-def _rewrite(path: Path, unwanted: list[bytes]) -> None:
+def _rewrite(path: Path, unwanted: bytes) -> None:
     fd = _disk.open_read(path)
     try:
         data = _disk.pread(fd, _disk.fstat(fd).st_size, 0)
     finally:
         _disk.close(fd)
     lines = data.splitlines(keepends=True)
-    kept = [line for line in lines if not any(word in line for word in unwanted)]
+    kept = [line for line in lines if unwanted not in line]
     if len(kept) == len(lines):
         return
     fresh = path.with_suffix(".new")

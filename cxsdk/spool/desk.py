@@ -98,6 +98,8 @@ class Desk(Intake):
     ) -> None:
         if len(taken) >= events or not reading.pending:
             return
+        if reading.segment.unerased and not self._erase_again(reading.segment):
+            return
         left = room - sum([len(record.payload) for record in taken])
         for attempt in (left, 1 << 62):
             if attempt > left and taken:
@@ -336,28 +338,41 @@ class Desk(Intake):
             self._drain_aside()
         with self._book:
             count = sum(
-                self._erase_in(segment, frozenset({tag}), only_consent=only_consent)
+                self._erase_in(segment, tag, only_consent=only_consent)
                 for segment in self._all_segments()
             )
-            self._dead.erase(frozenset({tag}), only_consent=only_consent)
+            self._dead.erase(tag, only_consent=only_consent)
         return count
 
-    def _erase_in(self, segment: Segment, tags: frozenset[bytes], *, only_consent: bool) -> int:
+    def _erase_in(self, segment: Segment, tag: bytes, *, only_consent: bool) -> int:
         count = 0
         start = min((each.cursor for each in segment.readings.values()), default=segment.start)
         try:
             for frame in segment.frames(start):
-                if frame.tag not in tags or frame.kind == Kind.VOID:
+                if frame.tag != tag or frame.kind == Kind.VOID:
                     continue
                 if only_consent and not frame.kind & Kind.CONSENT_ONLY:
                     continue
-                segment.blank(frame)
-                waiting = any(e.is_pending(frame.offset) for e in segment.readings.values())
+                self._blank(segment, frame)
+                count += any(each.is_pending(frame.offset) for each in segment.readings.values())
                 self._give_up(segment, frame, "erased")
-                count += waiting
         except OSError:
+            # Nothing is leased from here until it worked.
+            segment.unerased.append((tag, only_consent))
             self._note("erase_failed", 1)
         return count
+
+    def _blank(self, segment: Segment, frame: Frame) -> None:
+        try:
+            segment.blank(frame)
+        except OSError:
+            self._note("erase_failed", 1)  # on disk it stays; the tombstone tells the heir
+
+    def _erase_again(self, segment: Segment) -> bool:
+        todo, segment.unerased = segment.unerased, []
+        for tag, only_consent in todo:
+            self._erase_in(segment, tag, only_consent=only_consent)
+        return not segment.unerased
 
     def _all_segments(self) -> list[Segment]:
         return [*self._vital.segments, *self._bulk.segments, *self._adopted]

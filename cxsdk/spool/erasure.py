@@ -81,7 +81,7 @@ class Tombstones:
         spool = self._spool
         for segment in spool._all_segments():
             self._apply(stone, segment)
-        spool._dead.erase(frozenset({stone.tag}), only_consent=stone.only_consent)
+        spool._dead.erase(stone.tag, only_consent=stone.only_consent)
         spool._erase_quarantine()
 
     def visit(self, segment: Segment) -> None:
@@ -105,9 +105,7 @@ class Tombstones:
 
     def _apply(self, stone: _Stone, segment: Segment) -> None:
         if segment.created_ns <= stone.at_ns:
-            self._spool._erase_in(
-                segment, frozenset({stone.tag}), only_consent=stone.only_consent
-            )
+            self._spool._erase_in(segment, stone.tag, only_consent=stone.only_consent)
 
     def _expire(self) -> None:
         # After every directory that could hold the customer is gone by age.

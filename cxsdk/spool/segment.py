@@ -71,6 +71,7 @@ class Segment:
         self.sealed = False
         self.adopted = False
         self.reported = False
+        self.unerased: list[tuple[bytes, bool]] = []
         self.kinds: frozenset[int] | None = None
         self.readings: dict[str, Reading] = {}
 

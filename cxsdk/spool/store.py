@@ -12,6 +12,7 @@ from cxsdk._clock import Clock
 from cxsdk._guard import voice
 from cxsdk.config import SpoolOptions
 from cxsdk.spool import _disk, directory
+from cxsdk.spool._record import HEADER_BYTES
 from cxsdk.spool.buffer import MemorySegment
 from cxsdk.spool.desk import Desk
 from cxsdk.spool.intake import Track
@@ -105,9 +106,9 @@ class Store(Desk):
     def _file_segment(self, track: Track, need: int) -> FileSegment:
         home = self._open_home()
         options = self._options
-        size = track.next_size or options.segment_bytes
-        track.next_size = min(size * 2, max(options.max_segment_bytes, size))
-        size = max(size, need + 64)
+        usual = track.next_size or options.segment_bytes
+        track.next_size = 0  # small again if the disk refuses what comes now
+        size = max(usual, need + HEADER_BYTES)
         if _disk.free_bytes(home.path) - size < options.min_free_bytes:
             raise OSError(errno.ENOSPC, "too little room left on the file system")
         self._number += 1
@@ -120,6 +121,7 @@ class Store(Desk):
                 raise
             self._mapped = False
             made.make(mapped=False)
+        track.next_size = min(usual * 2, max(options.max_segment_bytes, usual))
         return made
 
     def _open_home(self) -> directory.Home:

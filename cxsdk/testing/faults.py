@@ -15,6 +15,7 @@ Standard library only. Every answer is a function of one request, so a test can 
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import socket
@@ -550,9 +551,12 @@ class _Server(ThreadingHTTPServer):
         """
         Do the TLS handshake on the connection's own thread, so that none blocks the others.
         """
-        if self._collector._tls is not None:
-            request = self._collector._tls.wrap_socket(request, server_side=True)
-        self.RequestHandlerClass(request, client_address, self)
+        tls = self._collector._tls
+        if tls is None:
+            self.RequestHandlerClass(request, client_address, self)
+            return
+        with tls.wrap_socket(request, server_side=True) as wrapped:
+            self.RequestHandlerClass(wrapped, client_address, self)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """
@@ -561,7 +565,5 @@ class _Server(ThreadingHTTPServer):
 
 
 def _end(connection: socket.socket) -> None:
-    try:
+    with contextlib.suppress(OSError):  # it may have ended by itself
         connection.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass  # it ended by itself

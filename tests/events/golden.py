@@ -7,6 +7,8 @@ one (every field that may stand beside the others), made from the plans; the cas
 written by hand.
 """
 
+# ruff: noqa: RUF001 - the corpus holds text of many scripts
+
 from __future__ import annotations
 
 import json
@@ -41,6 +43,7 @@ _BY_NAME: dict[str, Any] = {
     "min": 0,
     "max": 10,
     "value": 7,
+    "skipped": False,
     "due_date": "2026-11-24",
     "locale": "de-AT",
     "lang": "de",
@@ -52,7 +55,7 @@ _BY_NAME: dict[str, Any] = {
 }
 
 
-def sample(name: str, kind: Any) -> Any:
+def sample(name: str, kind: Any) -> Any:  # noqa: PLR0911 - a table of kinds
     """
     Return a right JSON value for a field.
     """
@@ -143,14 +146,7 @@ def _for_action(family: str, action: str, data: dict[str, Any], *, is_full: bool
     if field:
         data[field] = action
     if family == "commitment":
-        for name in ("due_at", "due_date", "window", "period") if is_full else ():
-            if name != "window":
-                del data[name]
-        data["duty"] = "in_force_until" if action == "expired" else "deliver_by"
-        if action == "made" and not is_full:
-            data |= {"kind": "callback", "promised_by": {"kind": "company"}, "due_at": LATER}
-        elif not is_full:
-            del data["duty"]
+        _promise(action, data, is_full=is_full)
     if family == "identity" and not is_full:
         if action in {"linked", "unlinked"}:
             data["previous"] = {"anonymous_id": "s-55"}
@@ -158,10 +154,17 @@ def _for_action(family: str, action: str, data: dict[str, Any], *, is_full: bool
             data["consent"] = {"state": "denied"}
     if family == "prompt":
         data.pop("offer_id", None)
-        if action == "suppressed":
-            data["reason"] = "frequency_cap"
-        else:
-            data["offer_id"] = "O-1"
+        data |= {"reason": "frequency_cap"} if action == "suppressed" else {"offer_id": "O-1"}
+
+
+def _promise(action: str, data: dict[str, Any], *, is_full: bool) -> None:
+    if is_full:
+        for name in ("due_at", "due_date", "period"):
+            del data[name]
+        data["duty"] = "in_force_until" if action == "expired" else "deliver_by"
+    elif action == "made":
+        data |= {"kind": "callback", "promised_by": {"kind": "company"}, "due_at": LATER}
+        data["duty"] = "deliver_by"
 
 
 def by_rule() -> dict[str, dict[str, Any]]:

@@ -1,0 +1,104 @@
+"""
+A journey follows a customer over identifiers, and never joins two who were not said to be one.
+"""
+
+from __future__ import annotations
+
+import itertools
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from cxsdk.collector.people import find, person_of
+
+T0 = datetime(2026, 5, 4, 10, 0, tzinfo=UTC)
+VISIT = {"anonymous_id": "visit"}
+
+
+@pytest.fixture
+def keys_of(store):
+    """
+    Names of the identifiers that belong to one, and of those not followed.
+    """
+
+    def ask(value):
+        with store.reading() as db:
+            found = person_of(db, find(db, value))
+        return {key[1] for key in found.keys}, {key[1] for key in found.shared}
+
+    return ask
+
+
+def test_visit_joins_the_customer_who_was_recognised(keep, facts, keys_of):
+    """Both the anonymous and the known identifier lead to the whole journey."""
+    keep(
+        facts.interaction(VISIT),
+        facts.identity("identified", {"id": "c1", **VISIT}),
+        facts.interaction("c1"),
+    )
+    assert keys_of("c1") == keys_of("visit") == ({"c1", "visit"}, set())
+
+
+def test_shared_device_joins_nobody(keep, facts, keys_of):
+    """An anonymous id that two customers claimed is named, but followed for neither."""
+    keep(
+        facts.identity("identified", "c1", VISIT),
+        facts.identity("identified", "c2", VISIT),
+    )
+    assert keys_of("c1") == ({"c1"}, {"visit"})
+    assert keys_of("c2") == ({"c2"}, {"visit"})
+    assert keys_of("visit") == ({"visit"}, set())
+
+
+def test_linked_customers_are_one_also_over_a_shared_visit(keep, facts, keys_of):
+    """When both were said to be one person their visit is theirs."""
+    keep(
+        facts.identity("identified", "c1", VISIT),
+        facts.identity("identified", "c2", VISIT),
+        facts.identity("linked", "c1", "c2"),
+    )
+    assert keys_of("c2") == ({"c1", "c2", "visit"}, set())
+
+
+def test_recognising_never_joins_two_known_customers(keep, facts, keys_of):
+    """Only a link says that two known customers are one."""
+    keep(facts.identity("identified", "c1", "c2"), facts.interaction("c2"))
+    assert keys_of("c1") == ({"c1"}, set())
+
+
+def test_account_is_shared_by_many_and_joins_nobody(keep, facts, keys_of):
+    """Two people of one account have two journeys."""
+    keep(
+        facts.identity("identified", {"id": "c1", "account_id": "home"}),
+        facts.identity("identified", {"id": "c2", "account_id": "home"}),
+    )
+    assert keys_of("c1") == ({"c1"}, set())
+
+
+def test_latest_statement_holds_whatever_order_it_came_in(tmp_path, facts):
+    """Link, unlink and link again by their own time, in all orders of arrival."""
+    from msgspec import json
+
+    from cxsdk.collector import Limits, Store
+    from cxsdk.collector.row import judge
+
+    said = [
+        facts.identity(op, "c1", "c2", at=T0 + timedelta(minutes=n))
+        for n, op in enumerate(["linked", "unlinked", "linked", "unlinked"])
+    ]
+    for number, order in enumerate(itertools.permutations(said)):
+        store = Store(tmp_path / f"{number}.db")
+        store.add([judge(json.encode(event), Limits(), strict=False) for event in order])
+        store.add([judge(json.encode(facts.interaction("c2")), Limits(), strict=False)])
+        with store.reading() as db:
+            assert person_of(db, ("id", "c1")).keys == (("id", "c1"),)
+        store.close()
+
+
+def test_known_identifier_is_meant_before_an_anonymous_one(store, keep, facts):
+    """A bare value in a URL means the customer's id first; the space can be said."""
+    keep(facts.interaction("x"), facts.interaction({"anonymous_id": "x"}))
+    with store.reading() as db:
+        assert find(db, "x") == ("id", "x")
+        assert find(db, "x", "anonymous") == ("anonymous", "x")
+        assert find(db, "nobody") is None

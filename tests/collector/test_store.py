@@ -1,0 +1,121 @@
+"""
+Each event is stored once, and the file says whose it is.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+
+import pytest
+
+from cxsdk.collector import Store
+from cxsdk.collector.queries import Filter, events
+from cxsdk.collector.row import Refusal
+from cxsdk.errors import ConfigurationError
+
+
+def stored(store):
+    with store.reading() as db:
+        return [row["id"] for row in db.execute("SELECT id FROM events ORDER BY n")]
+
+
+def refusals(store):
+    with store.reading() as db:
+        return [tuple(row) for row in db.execute("SELECT id, code FROM refusals ORDER BY n")]
+
+
+def test_same_event_counts_once(store, keep, facts):
+    """Sent again, also within one request and written in another order, it is a duplicate."""
+    event = facts.interaction(id="a")
+    backwards = dict(reversed(event.items()))
+    assert (keep(event, event).accepted, keep(backwards).duplicate) == (1, 1)
+    assert stored(store) == ["a"]
+    assert refusals(store) == []
+
+
+def test_same_id_with_other_content_is_a_conflict(store, keep, facts):
+    """The first stays; the other counts as a duplicate and is remembered as a conflict."""
+    keep(facts.interaction("c1", id="a"))
+    done = keep(facts.interaction("c2", id="a"))
+    assert (done.accepted, done.duplicate, len(done.conflicts)) == (0, 1, 1)
+    assert refusals(store) == [("a", "conflict")]
+    with store.reading() as db:
+        assert db.execute("SELECT customer FROM events").fetchone()[0] == "id:c1"
+
+
+def test_same_id_of_another_source_is_another_event(store, keep, facts):
+    """Source and id together are the key."""
+    keep(facts.interaction(id="a"), facts.interaction(id="a", source="urn:service:other"))
+    assert stored(store) == ["a", "a"]
+
+
+def test_refusals_are_bounded(tmp_path):
+    """The oldest refusals go when the table is full."""
+    store = Store(tmp_path / "x.db", refusals_kept=3)
+    for name in "abcde":
+        store.add([], [Refusal(name, None, "invalid", "why")])
+    assert [name for name, _ in refusals(store)] == ["c", "d", "e"]
+    store.close()
+
+
+def test_file_opens_again_with_all_that_was_in_it(tmp_path, keep, store, facts):
+    """What was added stands in the file for the next process."""
+    keep(facts.interaction(id="a"))
+    store.close()
+    again = Store(store.path)
+    assert stored(again) == ["a"]
+    again.close()
+
+
+def test_file_is_readable_by_its_owner_only(store):
+    """Customer data is not for other users of the machine."""
+    assert stat.S_IMODE(store.path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("CREATE TABLE mine (a)", "another program"),
+        ("PRAGMA application_id = 5", "another program"),
+        ("PRAGMA user_version = 999", "update cxsdk"),
+    ],
+)
+def test_foreign_and_newer_files_are_left_alone(tmp_path, script, words):
+    """Another program's database or a newer version is refused in words, and not written to."""
+    path = tmp_path / "x.db"
+    with sqlite3.connect(path) as db:
+        db.executescript(script)
+    db.close()
+    with pytest.raises(ConfigurationError, match=words):
+        Store(path)
+
+
+def test_unusable_path_is_a_configuration_error(tmp_path):
+    """A folder in the place of the file is named in the error."""
+    with pytest.raises(ConfigurationError, match="cannot open"):
+        Store(tmp_path)
+
+
+def test_failed_transaction_leaves_nothing(store, keep, facts, monkeypatch):
+    """When one part cannot be written nothing is, and the next request works."""
+    monkeypatch.setattr(store, "_remember", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        keep(facts.interaction(id="a"))
+    monkeypatch.undo()
+    keep(facts.interaction(id="b"))
+    assert stored(store) == ["b"]
+
+
+def test_pages_follow_each_other_without_gap_or_repeat(store, keep, facts):
+    """Events of one moment, read three at a time, come each once."""
+    keep(*[facts.interaction(id=f"{n}") for n in range(10)])
+    seen, cursor = [], ""
+    while True:
+        with store.reading() as db:
+            page = events(db, Filter.read({"limit": "3", "cursor": cursor}))
+        seen += page.bodies
+        if page.next is None:
+            break
+        cursor = page.next
+    assert (len(seen), len(set(seen))) == (10, 10)

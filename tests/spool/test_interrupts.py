@@ -1,0 +1,230 @@
+"""
+Exceptions and calls from inside an append: signal handlers, ``__del__``, logging.
+"""
+
+import dis
+import gc
+import logging
+import signal
+import sys
+import threading
+
+import pytest
+
+from cxsdk.spool import intake, segment
+
+
+class ThrownError(Exception):
+    pass
+
+
+def places():
+    """Every place of the append path where the interpreter may run a signal handler."""
+    found = []
+    for function in (
+        intake.Intake.append,
+        intake.Intake._append_slowly,
+        intake.Intake._place,
+        segment.FileSegment.put,
+        segment._write_whole,
+    ):
+        code = function.__code__
+        for instruction in dis.get_instructions(code):
+            name = instruction.opname
+            if name.startswith(("CALL", "RESUME", "JUMP_BACKWARD")):
+                found.append((code, instruction.offset))
+    return found
+
+
+def append_thrown_at(spool, code, offset, payload):
+    """Append, with an exception thrown after the instruction at *offset* has run."""
+    armed = [False]
+
+    def local(frame, event, _):
+        frame.f_trace_opcodes = True
+        if event == "opcode" and frame.f_code is code:
+            if armed[0]:
+                armed[0] = False
+                sys.settrace(None)
+                raise ThrownError
+            armed[0] = frame.f_lasti == offset
+        return local
+
+    def trace(frame, _, __):
+        frame.f_trace_opcodes = True
+        return local
+
+    sys.settrace(trace)
+    try:
+        spool.append("bulk", payload, 0, bytes(8))
+    finally:
+        sys.settrace(None)
+
+
+def test_an_exception_at_any_place_hides_nothing(bench, mode):
+    """Thrown wherever a handler may run, it passes; no lock, flag or hole stays behind."""
+    for code, offset in places():
+        spool = bench.open(mode)
+        spool.append("bulk", b"first", 0, bytes(8))
+        thrown = False
+        try:
+            append_thrown_at(spool, code, offset, b"interrupted, and rather long")
+        except ThrownError:
+            thrown = True
+        assert spool._busy is False
+        done = threading.Event()
+
+        def later(spool=spool, done=done):
+            spool.append("bulk", b"later", 0, bytes(8))
+            done.set()
+
+        threading.Thread(target=later, daemon=True).start()
+        assert done.wait(10), (code.co_name, offset)
+        spool.append("bulk", b"last", 0, bytes(8))
+        counts = spool.counts("default")
+        assert counts.balance() == 0
+        assert bench.recount(spool) == (counts.spooled, 0)
+        bench.crash(spool)
+        heir = bench.open(mode)
+        heir.maintain()
+        found = bench.drain(heir)
+        assert [each for each in found if not each.startswith(b"inter")] == [
+            b"first",
+            b"later",
+            b"last",
+        ], (code.co_name, offset)
+        assert thrown or b"interrupted, and rather long" in found
+        assert heir.counts("default").dropped == {}
+        heir.maintain()
+        heir.close()
+
+
+def test_hundreds_of_real_signals(bench, mode):
+    """A timer throws into appends hundreds of times; all that was accepted is there in order."""
+
+    def throw(*_):
+        raise ThrownError
+
+    spool = bench.open(mode, segment_bytes=8192, max_segment_bytes=8192)
+    accepted = []
+    hits = number = 0
+    before = signal.signal(signal.SIGALRM, throw)
+    try:
+        while hits < 400:
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 0.00003 + (number % 13) * 0.000003)
+                while True:
+                    number += 1
+                    spool.append("bulk", b"%d" % number, 0, bytes(8))
+                    accepted.append(b"%d" % number)
+            except ThrownError:
+                hits += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    counts = spool.counts("default")
+    assert counts.balance() == 0
+    assert bench.recount(spool) == (counts.spooled, 0)
+    bench.crash(spool)
+    heir = bench.open(mode)
+    heir.maintain()
+    found = bench.drain(heir)
+    assert found == sorted(found, key=int)
+    assert len(found) == counts.accepted
+    # A handler may run after the record was published and before the caller was told.
+    assert set(accepted) <= set(found)
+    assert len(found) - len(accepted) <= hits
+    assert heir.counts("default").dropped == {}
+
+
+def test_a_finalizer_appends_from_anywhere(bench, mode):
+    """``__del__`` run by the collector in the middle of an append is taken in."""
+    spool = bench.open(mode, segment_bytes=4096, max_segment_bytes=4096)
+    finalized = []
+
+    class Cycle:
+        def __init__(self):
+            self.me = self
+
+        def __del__(self):
+            payload = b"d%d" % len(finalized)
+            finalized.append(payload)
+            spool.append("bulk", payload, 0, bytes(8))
+
+    before = gc.get_threshold()
+    gc.set_threshold(1)
+    try:
+        for number in range(500):
+            Cycle()
+            spool.append("bulk", b"%d" % number, 0, bytes(8))
+        gc.collect()
+    finally:
+        gc.set_threshold(*before)
+    expected = [*finalized, *(b"%d" % number for number in range(500))]
+    assert len(finalized) == 500
+    assert sorted(bench.drain(spool)) == sorted(expected)
+
+
+def test_a_log_handler_appends_while_the_disk_fails(bench):
+    """The warning about a failed disk reaches a handler that appends: no deadlock, nothing lost."""
+    bench.root.write_text("no directory")
+    spool = bench.open()
+
+    class Handler(logging.Handler):
+        def emit(self, record):
+            spool.append("vital", b"logged", 3, bytes(8))
+
+    from cxsdk import _guard
+
+    _guard.voice._seen.clear()
+    handler = Handler()
+    logging.getLogger("cxsdk").addHandler(handler)
+    try:
+        assert spool.append("bulk", b"x", 0, bytes(8)) is False
+        assert spool.append("bulk", b"y", 0, bytes(8)) is False
+    finally:
+        logging.getLogger("cxsdk").removeHandler(handler)
+    assert bench.drain(spool) == [b"logged", b"x", b"y"]
+
+
+def test_callbacks_run_outside_all_locks(bench):
+    """What a shed callback appends, also from another thread, goes through."""
+    kept = []
+
+    def on_shed(shed):
+        thread = threading.Thread(
+            target=lambda: kept.append(spool.append("vital", b"loss", 3, bytes(8))), daemon=True
+        )
+        thread.start()
+        thread.join(10)
+        assert not thread.is_alive()
+
+    spool = bench.open("memory", memory_events=5, on_shed=on_shed)
+    for number in range(8):
+        spool.append("bulk", b"%d" % number, 0, bytes(8))
+    assert len(kept) >= 3
+    assert spool.counts("default").balance() == 0
+
+
+@pytest.mark.parametrize("mode", ["mmap", "write", "memory"])
+def test_pressure_is_told_once_until_the_next_lease(bench, mode):
+    """The bell rings at 500 records, then not before somebody leased."""
+    spool = bench.open(mode)
+    for _ in range(500):
+        spool.append("bulk", b"x", 0, bytes(8))
+    assert bench.rings == 0 + (mode != "mmap")
+    for _ in range(1500):
+        spool.append("bulk", b"x", 0, bytes(8))
+    assert bench.rings == 1
+    spool.lease("default", "bulk", 1, 100)
+    for _ in range(2000):
+        spool.append("bulk", b"x", 0, bytes(8))
+    assert bench.rings == 2
+
+
+def test_pressure_is_told_by_size_too(bench):
+    """The bell rings at 256 KiB of large records."""
+    spool = bench.open(segment_bytes=1 << 20)
+    for _ in range(20):
+        spool.append("bulk", b"x" * 16000, 0, bytes(8))
+    assert bench.rings == 1
