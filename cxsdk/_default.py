@@ -181,5 +181,3 @@ async def lifespan(_app: Any = None) -> AsyncIterator[None]:
         client = _client
         if client is not None:
             await client.aflush(client.drain_seconds)
-
-

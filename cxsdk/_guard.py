@@ -90,7 +90,7 @@ class Voice:
             message += f" ({held_back} more in the last hour)"
         try:
             logger.log(level, message, *args)
-        except Exception:  # noqa: S110 - a host's broken log handler is not our business
+        except Exception:  # noqa: BLE001, S110 - a host's broken log handler is not our business
             pass
         return True
 

@@ -4,11 +4,9 @@ Event ids: UUIDv7 for what just happened, a hash for what has a key of its own.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import os
 import time
-import uuid
 
 from cxsdk import _fork
 
@@ -60,6 +58,9 @@ def keyed_id(source: str, key: str) -> str:
 
     A UUIDv8 (RFC 9562 §5.8) over SHA-256, so that it is never mistaken for a time-ordered one.
     """
+    import hashlib
+    import uuid
+
     digest = hashlib.sha256(f"{len(source)}:{source}{key}".encode()).digest()[:16]
     number = int.from_bytes(digest, "big")
     number = (number & ~(0xF << 76)) | (8 << 76)

@@ -24,8 +24,6 @@ from cxsdk.config import (
 from cxsdk.errors import ConfigurationError
 from cxsdk.instrument import Instrument
 from cxsdk.pipeline.capture import Capture, diversions
-from cxsdk.sinks import open_sink
-from cxsdk.spool import open_spool
 from cxsdk.typing import (
     DeliveryReport,
     Dropped,
@@ -78,6 +76,7 @@ class _Parts:
 
     def _open(self, settings: Settings, clock: Clock) -> None:
         from cxsdk.delivery import Delivery
+        from cxsdk.spool import open_spool
 
         self.spool = open_spool(
             settings.spool,
@@ -85,9 +84,9 @@ class _Parts:
             environment=settings.environment,
             fingerprints={name: sink.fingerprint for name, sink in self.sinks.items()},
             clock=clock,
-            on_shed=lambda shed: self._shed(shed),
+            on_shed=self._shed,
             note=self.ledger.note,
-            on_pressure=lambda: self._pressure(),
+            on_pressure=self._pressure,
         )
         self.delivery = Delivery(
             self.spool, self.sinks, settings.delivery, clock=clock, note=self.ledger.note
@@ -200,6 +199,8 @@ class Client(Instrument):
         collector = self.settings.collector
         if self.settings.disabled or collector is None:
             return {}
+        from cxsdk.sinks import open_sink
+
         named = collector if isinstance(collector, Mapping) else {"default": collector}
         for name in named:
             if not isinstance(name, str) or not name.isidentifier():
@@ -395,9 +396,10 @@ class Client(Instrument):
         for name in parts.sinks if parts.spool else ():
             counts = parts.spool.counts(name)  # type: ignore[union-attr]
             sinks[name] = {**_plain(counts), "delivery": delivery.get(name, {})}
+        accepted = max((sink["accepted"] for sink in sinks.values()), default=0)
         return {
             "offered": parts.ledger.offered.value(),
-            "accepted": spool.get("accepted", 0),
+            "accepted": accepted,
             "refused": parts.ledger.refused(),
             "noted": parts.ledger.noted(),
             "sinks": sinks,

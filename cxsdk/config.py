@@ -13,12 +13,14 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
 from cxsdk.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 __all__ = [
     "SETTINGS",
@@ -34,7 +36,6 @@ __all__ = [
 
 SpoolMode = Literal["mmap", "write", "memory", "off"]
 SyncPolicy = Literal["interval", "never"]
-T = TypeVar("T")
 
 _SPOOL_MODES = ("mmap", "write", "memory", "off")
 _SYNC_POLICIES = ("interval", "never")
@@ -436,7 +437,11 @@ def _build(values: dict[str, Any], origins: dict[str, str]) -> Settings:
 
 
 def _zone(tz: Any) -> ZoneInfo | None:
-    if tz is None or isinstance(tz, ZoneInfo):
+    if tz is None:
+        return None
+    from zoneinfo import ZoneInfo
+
+    if isinstance(tz, ZoneInfo):
         return tz
     try:
         return ZoneInfo(tz)

@@ -101,7 +101,7 @@ class Scope:
         made.who = who
         ours = self.where
         made.where = outer.where if ours is NOWHERE else _over(ours, outer.where)  # type: ignore[assignment]
-        same = who[:3] == outer.who[:3]
+        same = who[:2] == outer.who[:2]
         made.consent = self.consent or (outer.consent if same else None)
         made.purposes = self.purposes or (outer.purposes if same else None)
         made.correlation = self.correlation or outer.correlation

@@ -99,7 +99,11 @@ class Catalogue:
     @staticmethod
     def _heads(line: str, name: str) -> bool:
         head = line.partition("#")[0].strip()
-        return head in {f'[touchpoints."{name}"]', f"[touchpoints.'{name}']", f"[touchpoints.{name}]"}
+        return head in {
+            f'[touchpoints."{name}"]',
+            f"[touchpoints.'{name}']",
+            f"[touchpoints.{name}]",
+        }
 
     def _check(self, in_code: Mapping[str, str | None]) -> None:
         # A file that people own is not overwritten with something that reads otherwise.

@@ -211,9 +211,7 @@ def leftovers(settings: Settings) -> Iterator[Finding]:
             yield _left_behind(settings, each, place, waiting)
 
 
-def _left_behind(
-    settings: Settings, found: inspect.Found, place: str, waiting: int
-) -> Finding:
+def _left_behind(settings: Settings, found: inspect.Found, place: str, waiting: int) -> Finding:
     words = f"{place}: {waiting} events of a process that is gone"
     if (found.service, found.environment) == (settings.service, settings.environment):
         return Finding("note", "leftovers", words, "the service's next start delivers them")
@@ -323,7 +321,9 @@ def _skew(date: str | None) -> Iterator[Finding]:
         return
     # The header is cut to whole seconds: on average half of one is missing.
     skew = time.time() - theirs - 0.5
-    words = f"this clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the collector's"
+    words = (
+        f"this clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the collector's"
+    )
     if abs(skew) > _SKEW_S:
         yield Finding("problem", "clock", words, "run NTP on both; times of events come from here")
     else:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from cxsdk._clock import SystemClock
 from cxsdk.config import DeliveryOptions, Settings, resolve
@@ -76,7 +76,7 @@ class Courier:
         self._moved = time.monotonic()
         self._settled = 0
 
-    def __enter__(self) -> Courier:
+    def __enter__(self) -> Self:
         self._delivery.start()
         return self
 

@@ -58,9 +58,7 @@ def due(found: inspect.Found, sink: str) -> int:
 
 
 def _count(able: Sequence[inspect.Found], sink: Sink, name: str) -> int:
-    rows = [
-        (each.service, each.environment, each.incarnation, due(each, name)) for each in able
-    ]
+    rows = [(each.service, each.environment, each.incarnation, due(each, name)) for each in able]
     _screen.table(("service", "environment", "directory", "events"), rows)
     total = sum(row[3] for row in rows)
     print(f"{total} events would go to {sink.fingerprint}; add --yes to deliver them")

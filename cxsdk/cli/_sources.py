@@ -90,9 +90,8 @@ class _Names:
                 self._assign(node)
             elif isinstance(node, ast.arg) and self._makes(node.annotation):
                 self._clients.add(node.arg)
-            elif isinstance(node, ast.withitem) and isinstance(node.context_expr, ast.Call):
-                if self._makes(node.context_expr.func):
-                    self._clients |= _terminals([node.optional_vars])
+            elif isinstance(node, ast.withitem) and self._is_made(node.context_expr):
+                self._clients |= _terminals([node.optional_vars])
         self._constants(tree)
 
     def _import(self, node: ast.Import) -> None:
@@ -122,10 +121,14 @@ class _Names:
             and node.value.id in self._modules
         )
 
+    def _is_made(self, node: ast.expr | None) -> bool:
+        return isinstance(node, ast.Call) and self._makes(node.func)
+
     def _assign(self, node: ast.Assign | ast.AnnAssign) -> None:
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        is_made = isinstance(node.value, ast.Call) and self._makes(node.value.func)
-        if is_made or (isinstance(node, ast.AnnAssign) and self._makes(node.annotation)):
+        if self._is_made(node.value) or (
+            isinstance(node, ast.AnnAssign) and self._makes(node.annotation)
+        ):
             self._clients |= _terminals(targets)
 
     def _constants(self, tree: ast.Module) -> None:

@@ -94,7 +94,7 @@ def _values(settings: Settings) -> Iterator[tuple[str, str, str, str]]:
             value = "(set, not shown)" if value else None
         elif row.path == "collector" and value is not None:
             value = _checks.without_credentials(value)
-        yield row.path, "–" if value in {None, ()} else str(value), origin, row.env
+        yield row.path, "-" if value in {None, ()} else str(value), origin, row.env
 
 
 def _show(settings: Settings, findings: list[Finding]) -> None:

@@ -19,9 +19,9 @@ import sys
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import IO, Any
+from typing import Any
 
 import attrs
 
@@ -104,7 +104,7 @@ class _Reader:
     The lines of a file that are events; the others are said and counted.
     """
 
-    lines: IO[bytes]
+    lines: Iterable[bytes]
     total: int | None
     """Size of the file in bytes, as it lies on disk."""
     position: Callable[[], int]
@@ -213,9 +213,7 @@ def _replay(reader: _Reader, bar: _screen.Progress, options: argparse.Namespace)
         return _report(reader, courier)
 
 
-def _put(
-    spool: MemorySpool, payload: bytes, courier: Courier, options: argparse.Namespace
-) -> bool:
+def _put(spool: MemorySpool, payload: bytes, courier: Courier, options: argparse.Namespace) -> bool:
     """
     Append one event, waiting for room; say whether there was any in the end.
     """

@@ -83,9 +83,9 @@ def places(options: argparse.Namespace) -> Iterator[inspect.Found]:
     Yield the spool directories that *options* ask for.
     """
     for found in inspect.spools(root_of(options.dir)):
-        if options.service in {None, found.service}:
-            if options.environment in {None, found.environment}:
-                yield found
+        is_wanted = options.service in {None, found.service}
+        if is_wanted and options.environment in {None, found.environment}:
+            yield found
 
 
 # ---- ls -----------------------------------------------------------------------------------
@@ -128,7 +128,7 @@ def _row(found: inspect.Found) -> tuple[Any, ...]:
 
 def _age(since_ns: int) -> str:
     if not since_ns:
-        return "–"
+        return "-"
     seconds = max(0.0, time.time() - since_ns / 1e9)
     for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
         if seconds >= length:
@@ -167,7 +167,9 @@ def _plain(found: inspect.Found, *, with_data: bool) -> dict[str, Any]:
         "records": found.records,
         "pending": found.pending,
         "bytes": found.bytes,
-        "oldest_s": round(max(0.0, time.time() - found.oldest_ns / 1e9)) if found.oldest_ns else None,
+        "oldest_s": round(max(0.0, time.time() - found.oldest_ns / 1e9))
+        if found.oldest_ns
+        else None,
         "dead_letters": found.dead_letters,
         "dead_letter_reasons": dict(Counter(letter.get("reason") for letter in letters)),
     }

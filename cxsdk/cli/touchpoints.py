@@ -65,13 +65,19 @@ def _ls(uses: list[Use], *, as_json: bool) -> int:
     if as_json:
         _screen.show_json(
             [
-                {"touchpoint": use.touchpoint, "stage": use.stage, "verb": use.verb,
-                 "file": str(use.path), "line": use.line, "problem": use.problem}
+                {
+                    "touchpoint": use.touchpoint,
+                    "stage": use.stage,
+                    "verb": use.verb,
+                    "file": str(use.path),
+                    "line": use.line,
+                    "problem": use.problem,
+                }
                 for use in uses
-            ]  # fmt: skip
+            ]
         )
     else:
-        rows = [(use.touchpoint or "?", use.stage or "–", use.verb, use.place, use.problem)
+        rows = [(use.touchpoint or "?", use.stage or "-", use.verb, use.place, use.problem)
                 for use in uses]  # fmt: skip
         _screen.table(("touchpoint", "stage", "verb", "place", ""), rows)
         known = {use.touchpoint for use in uses if use.touchpoint}

@@ -98,7 +98,7 @@ def _routes() -> list[Route | Mount]:
         Route("/events", post_events, methods=["POST"]),
         Route("/events", get_events, methods=["GET"]),
         Route("/customers/{customer:path}/journey.json", journey_json, methods=["GET"]),
-        Route("/customers/{customer:path}/journey", journey_page, methods=["GET"]),
+        Route("/customers/{customer:path}/journey", get_journey, methods=["GET"]),
         Route("/customers", customers_page, methods=["GET"]),
         Route("/", overview_page, methods=["GET"]),
         Mount("/static", StaticFiles(directory=_HERE / "static"), name="static"),
@@ -166,6 +166,14 @@ def _raw(bodies: Iterable[str]) -> list[msgspec.Raw]:
 
 def _raw_json(value: Any, status: int = 200) -> Response:
     return Response(msgspec.json.encode(value), status, media_type="application/json")
+
+
+async def get_journey(request: Request) -> Response:
+    """
+    Return a customer's journey as a page, or as JSON to whom asks for it.
+    """
+    wants_json = "application/json" in request.headers.get("accept", "").lower()
+    return await (journey_json if wants_json else journey_page)(request)
 
 
 async def journey_json(request: Request) -> Response:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import jinja2
 from anyio.to_thread import run_sync
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 from cxsdk.collector import queries, words
 from cxsdk.collector.cards import Card, cards
@@ -143,10 +143,6 @@ async def journey_page(request: Request) -> Response:
             page="customers",
         )
 
-    if "application/json" in request.headers.get("accept", "").lower():
-        # The path is built anew: what the client sent goes into no header as it came.
-        target = f"/customers/{quote(request.path_params['customer'], safe='')}/journey.json"
-        return RedirectResponse(target, 303)
     try:
         return await run_sync(read)
     except queries.QueryError as error:

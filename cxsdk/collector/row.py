@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
+import msgspec
 
 from cxsdk._clock import to_ns
 from cxsdk.collector.limits import Limits
@@ -85,9 +86,9 @@ def judge(text: bytes, limits: Limits, *, strict: bool) -> Row | Refusal:
     Lenient judging takes a newer event as it is; *strict* refuses what the standard does not know.
     """
     if len(text) > limits.event_bytes:
-        return Refusal(
-            None, None, "too_large", f"event: expected at most {limits.event_bytes} bytes"
-        )
+        name, kind = _named(text)
+        reason = f"event: expected at most {limits.event_bytes} bytes"
+        return Refusal(name, kind, "too_large", reason)
     # As many brackets as levels at most: nearly every event is cleared without a walk.
     flat = text.count(b"{") + text.count(b"[") <= limits.depth
     event = None if strict or not flat else look(text)
@@ -113,6 +114,25 @@ def _judge_slowly(text: bytes, depth: int, *, strict: bool) -> Any:
         return from_wire(wire, strict=strict)
     except InvalidEventError as error:
         return Refusal(name, kind, "invalid", str(error)[:500])
+
+
+class _Name(msgspec.Struct):
+    id: Any = None
+    type: Any = None
+
+
+_names = msgspec.json.Decoder(_Name)
+
+
+def _named(text: bytes) -> tuple[str | None, str | None]:
+    """
+    Return id and type of an event without building the rest of it.
+    """
+    try:
+        found = _names.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return None, None
+    return _short(found.id), _short(found.type)
 
 
 def _short(value: Any) -> str | None:

@@ -166,10 +166,10 @@ class Collector:
         strict: bool = False,
         limits: Limits | None = None,
     ) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="cxsdk-collector-") if not path else None
         bounds = limits or Limits()
         self._listener, self.url = _bind("127.0.0.1", port, api_key)
         """Where it answers, such as ``http://127.0.0.1:40123``."""
+        self._folder = tempfile.TemporaryDirectory(prefix="cxsdk-collector-") if not path else None
         try:
             self.store = Store(
                 path or Path(self._folder.name if self._folder else "") / "collector.db",

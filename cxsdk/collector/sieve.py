@@ -16,9 +16,9 @@ import msgspec
 from cxsdk.errors import InvalidEventError
 from cxsdk.events import vocabulary as v
 from cxsdk.events._block import Block, plan
-from cxsdk.events.kinds import Choice, Flag, Kind, Listing, Text, Whole
 from cxsdk.events.envelope import _SAMPLED, _SCHEMA, Event, EventType, read_type
 from cxsdk.events.families import FAMILIES
+from cxsdk.events.kinds import Choice, Flag, Kind, Listing, Text, Whole
 
 __all__ = ["look"]
 

@@ -20,12 +20,11 @@ from cxsdk.config import DeliveryOptions
 from cxsdk.delivery.bell import Bell
 from cxsdk.delivery.gate import Gate
 from cxsdk.delivery.parcel import Condemned, Parcel, Trial
-from cxsdk.delivery.shelf import LANES, Shelf
+from cxsdk.delivery.picker import Picker
 from cxsdk.delivery.sizer import Sizer
 from cxsdk.typing import (
     Delivered,
     Hold,
-    Lane,
     Partial,
     Record,
     Refused,
@@ -38,9 +37,7 @@ from cxsdk.typing import (
 
 __all__ = ["Line"]
 
-_LEASE_S = 30.0
 _WHOLE_BATCHES = 3
-_EVERY_FOURTH = 4
 _TOO_LARGE = "too_large"
 
 
@@ -81,7 +78,7 @@ class Line:
         self.sink = sink
         self.bell = Bell()
         self.gate = Gate(options, rng)
-        self.sizer = Sizer(options.max_batch_events, options.max_batch_bytes)
+        self.picker = Picker(name, spool, options)
         self.last_error = ""
         self.attempts = self.retries = self.batches = 0
         self.next_at: float = math.inf
@@ -91,17 +88,11 @@ class Line:
         self._options = options
         self._clock = clock
         self._note = note
-        self._shelf = Shelf()
         self._doubtful: list[Condemned] = []
         self._whole_refused = 0
-        self._turns = 0
         self._calls = 0
         self._final = False
         self._hurried = 0
-        self._pressed = False
-        self._quota = 0
-        self._linger_due: float | None = None
-        self._behind_since: float | None = None
 
     # ---- for other threads ---------------------------------------------------------------
 
@@ -118,7 +109,7 @@ class Line:
         """
         Say that the spool fills up. Never blocks, safe in a signal handler.
         """
-        self._pressed = True
+        self.picker.press()
         self.bell.set()
 
     def notice(self, since: float) -> int:
@@ -126,15 +117,8 @@ class Line:
         Look whether events came in after the moment *since*, and wake the sender if so; return
         how many are pending.
         """
-        pending = self._spool.pending(self.name)
-        if pending <= 0:
-            self._behind_since = None
-            return 0
-        if self._behind_since is None:
-            self._behind_since = since
-        if self._linger_due is None and self._fresh_count(pending) > 0:
-            # Nobody knows when in the last tick it came: the earliest moment keeps the promise.
-            self._linger_due = since + self._options.linger
+        pending, news = self.picker.notice(since)
+        if news:
             self.bell.set()
         return pending
 
@@ -143,7 +127,7 @@ class Line:
         Return the figures of this destination; times in seconds.
         """
         now = self._clock.monotonic()
-        behind = self._behind_since
+        behind = self.picker.behind_since
         holding = self.gate.holding
         return {
             "breaker": self.gate.breaker.state,
@@ -154,7 +138,7 @@ class Line:
             "batches": self.batches,
             "next_attempt": max(0.0, self.next_at - now) if self.next_at < math.inf else None,
             "lag": max(0.0, now - behind) if behind is not None else 0.0,
-            "batch_size": self.sizer.events,
+            "batch_size": self.picker.sizer.events,
             "budget": self.gate.budget.tokens,
         }
 
@@ -171,9 +155,9 @@ class Line:
         self._hurry(calls, now)
         wait: float | None = self.gate.wait(now)
         if not wait:
-            parcel = self._probe(now) if self.gate.probing else self._pick(now)
+            parcel = self.picker.probe(now) if self.gate.probing else self.picker.pick(now)
             if parcel is None:
-                wait = self._rest(now)
+                wait = self.picker.rest(now)
             else:
                 self._send(parcel)
                 wait = 0.0
@@ -185,131 +169,22 @@ class Line:
         """
         Give everything back to the spool: what was not delivered stays there.
         """
-        for parcel in self._shelf.clear():
+        for parcel in self.picker.shelf.clear():
             if parcel.trial is not None:
                 self._release([each.record for each in parcel.trial.condemned])
                 parcel.trial.condemned = []
             self._release(parcel.records)
         self._release([each.record for each in self._doubtful])
-        self._doubtful = []
+        self._set_doubtful([])
         self._whole_refused = 0
 
     def _hurry(self, calls: int, now: float) -> None:
         if calls == self._hurried:
             return
         self._hurried = calls
-        self._quota = max(self._quota, self._fresh_count(self._spool.pending(self.name)))
+        self.picker.hasten()
         if self.gate.hurry(now, final=self._final):
-            self._shelf.bring_forward(now)
-
-    # ---- what goes next ------------------------------------------------------------------
-
-    def _pick(self, now: float) -> Parcel | None:
-        self._turns += 1
-        lanes = LANES if self._turns % _EVERY_FOURTH else LANES[::-1]
-        for lane in lanes:
-            parcel = self._due(lane, now) or self._fresh(lane, now)
-            if parcel is not None:
-                return parcel
-        return None
-
-    def _due(self, lane: Lane, now: float) -> Parcel | None:
-        while (parcel := self._shelf.due(lane, now)) is not None:
-            self._shelf.take(parcel)
-            fresh = self._still_ours(parcel, now)
-            if fresh is None:
-                continue
-            if fresh.attempts or self.sizer.fits(len(fresh), fresh.size):
-                return fresh
-            self._shelf.put(*fresh.halves())
-        return None
-
-    def _still_ours(self, parcel: Parcel, now: float) -> Parcel | None:
-        """
-        Lease a parcel anew that has waited long: a customer's events may have been erased.
-
-        The same records come back in the same order, so the key stays, unless some are gone.
-        """
-        if now - parcel.leased < _LEASE_S:
-            return parcel
-        if parcel.trial is not None:
-            self._dissolve(parcel, parcel.trial)
-            return None
-        self._spool.release(self.name, parcel.records)
-        records = self._spool.lease(self.name, parcel.lane, len(parcel), parcel.size)
-        if not records:
-            return None
-        renewed = Parcel(records, parcel.lane, leased=now)
-        renewed.attempts = parcel.attempts
-        return renewed
-
-    def _dissolve(self, parcel: Parcel, trial: Trial) -> None:
-        """
-        Give a whole trial back, to begin it anew with what still stands.
-        """
-        for other in [each for each in self._shelf if each.trial is trial]:
-            self._release(self._shelf.take(other).records)
-        self._release(parcel.records)
-        self._release([each.record for each in trial.condemned])
-
-    def _fresh(self, lane: Lane, now: float) -> Parcel | None:
-        if self._shelf.is_full(lane) or not self._ready(now):
-            return None
-        return self._lease(lane, self.sizer.events, now)
-
-    def _lease(self, lane: Lane, events: int, now: float) -> Parcel | None:
-        backlog = self._turns % _EVERY_FOURTH == _EVERY_FOURTH - 1
-        records = self._spool.lease(self.name, lane, events, self.sizer.bytes, backlog=backlog)
-        if not records:
-            return None
-        self._quota -= len(records)
-        return Parcel(records, lane, leased=now)
-
-    def _ready(self, now: float) -> bool:
-        """
-        Say whether waiting for company is over.
-        """
-        count = self._fresh_count(self._spool.pending(self.name))
-        if count <= 0:
-            self._quota = 0
-            self._linger_due = self._behind_since = None
-            self._pressed = False
-            return False
-        if self._quota > 0:
-            return True
-        if self._linger_due is None:
-            self._linger_due = now + self._options.linger
-        if self._pressed or count >= self.sizer.events or now >= self._linger_due:
-            # What is here now goes now; what comes while it does waits for company again.
-            self._pressed = False
-            self._quota = count
-            self._linger_due = None
-            return True
-        return False
-
-    def _fresh_count(self, pending: int) -> int:
-        return pending - self._shelf.events - len(self._doubtful)
-
-    def _probe(self, now: float) -> Parcel | None:
-        """
-        Return the smallest thing that there is to ask with.
-        """
-        smallest = self._shelf.smallest()
-        if smallest is None or len(smallest) > 1:
-            for lane in LANES:
-                single = self._lease(lane, 1, now)
-                if single is not None:
-                    return single
-        if smallest is None:
-            return None
-        return self._still_ours(self._shelf.take(smallest), now)
-
-    def _rest(self, now: float) -> float | None:
-        if self._linger_due is not None and self._linger_due <= now:
-            self._linger_due = None  # it was due and brought nothing: the keeper looks again
-        moments = [self._shelf.next_due(), self._linger_due]
-        known = [moment for moment in moments if moment is not None]
-        return max(0.0, min(known) - now) if known else None
+            self.picker.shelf.bring_forward(now)
 
     # ---- what becomes of it --------------------------------------------------------------
 
@@ -368,7 +243,7 @@ class Line:
     def _delivered(self, parcel: Parcel) -> None:
         self._spool.ack(self.name, parcel.records)
         self.batches += 1
-        self.sizer.went_well(len(parcel), parcel.size)
+        self.picker.sizer.went_well(len(parcel), parcel.size)
         self._answered()
         self._taken()
         self._close(parcel)
@@ -379,7 +254,7 @@ class Line:
         """
         now = self._clock.monotonic()
         if self.gate.alive(now):
-            self._shelf.bring_forward(now)
+            self.picker.shelf.bring_forward(now)
             voice.say(logging.INFO, f"back:{self.name}", "sink %r is back", self.name)
 
     def _taken(self) -> None:
@@ -388,8 +263,13 @@ class Line:
         """
         self.last_error = ""
         self._whole_refused = 0
-        doubtful, self._doubtful = self._doubtful, []
+        doubtful = self._doubtful
+        self._set_doubtful([])
         self._bury(doubtful)
+
+    def _set_doubtful(self, condemned: list[Condemned]) -> None:
+        self._doubtful = condemned
+        self.picker.aside = len(condemned)
 
     def _partial(self, parcel: Parcel, result: Partial) -> None:
         size = len(parcel)
@@ -442,15 +322,15 @@ class Line:
         # Its own count of attempts: a batch that fails alone gets rarer, the others go on.
         own = self.gate.backoff.wait(parcel.attempts, 0.0)
         parcel.due = now + max(wait, own)
-        self._shelf.put(parcel)
+        self.picker.shelf.put(parcel)
 
     def _split(self, parcel: Parcel, result: Split) -> None:
         self._answered()
         self._note("splits", 1)
         parcel.trial = parcel.trial or Trial(len(parcel))
-        self.sizer.too_large(len(parcel), parcel.size)
+        self.picker.sizer.too_large(len(parcel), parcel.size)
         if len(parcel) > 1:
-            self._shelf.put(*parcel.halves())
+            self.picker.shelf.put(*parcel.halves())
             return
         trial = parcel.trial
         trial.condemned.append(
@@ -464,7 +344,7 @@ class Line:
         self.last_error = f"{result.reason} {result.detail}".strip()
         trial = parcel.trial = parcel.trial or Trial(len(parcel))
         if len(parcel) > 1:
-            self._shelf.put(*parcel.halves())
+            self.picker.shelf.put(*parcel.halves())
             return
         trial.condemned.append(
             Condemned(parcel.records[0], "refused", self.last_error, parcel.attempts)
@@ -488,7 +368,7 @@ class Line:
             self._break(trial, Hold(self._refusal(trial)))
         elif trial.whole:
             # Not one was taken. Perhaps all are bad, perhaps the destination takes nothing.
-            self._doubtful += trial.condemned
+            self._set_doubtful([*self._doubtful, *trial.condemned])
             self._whole_refused += 1
             if self._whole_refused >= _WHOLE_BATCHES:
                 self._break(Trial(0), Hold(self._refusal(trial)))
@@ -509,10 +389,10 @@ class Line:
         self._release([each.record for each in trial.condemned])
         trial.condemned = []
         self._stop(result, contract=True)
-        self.sizer = Sizer(self._options.max_batch_events, self._options.max_batch_bytes)
+        self.picker.sizer = Sizer(self._options.max_batch_events, self._options.max_batch_bytes)
 
     def _hold(self, parcel: Parcel, result: Hold) -> None:
-        self._shelf.put(parcel)
+        self.picker.shelf.put(parcel)
         self._stop(result, contract=False)
 
     def _stop(self, result: Hold, *, contract: bool) -> None:

@@ -20,7 +20,17 @@ from cxsdk.events.envelope import Event, read_type
 from cxsdk.events.families import FAMILIES, Data
 from cxsdk.events.kinds import describe
 
-__all__ = ["decode", "encode", "encode_wire", "encoder", "from_wire", "read_json", "schema_urn", "subject_of", "to_wire"]
+__all__ = [
+    "decode",
+    "encode",
+    "encode_wire",
+    "encoder",
+    "from_wire",
+    "read_json",
+    "schema_urn",
+    "subject_of",
+    "to_wire",
+]
 
 encoder = msgspec.json.Encoder(decimal_format="string")
 _ENVELOPE = plan(Event).names

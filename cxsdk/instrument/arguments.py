@@ -94,7 +94,9 @@ def _by_path(wanted: Arg, function: Callable[..., Any], field: str) -> Finder:
             f" {name!r}; it has: {listed}"
         )
     positional = [
-        p.name for p in parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+        p.name
+        for p in parameters.values()
+        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
     ]
     place = positional.index(name) if name in positional else -1
     default = getattr(parameters.get(name), "default", None)
@@ -111,10 +113,8 @@ def _by_path(wanted: Arg, function: Callable[..., Any], field: str) -> Finder:
         for step in steps:
             if value is None:
                 return None
-            if isinstance(value, Mapping):
-                value = value.get(step)
-            else:
-                value = getattr(value, step, None)
+            is_mapping = isinstance(value, Mapping)
+            value = value.get(step) if is_mapping else getattr(value, step, None)
         return value
 
     return find

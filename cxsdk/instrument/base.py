@@ -8,7 +8,7 @@ import functools
 import inspect
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeAlias, TypeVar, cast
 
 from cxsdk._guard import is_ours, voice
 from cxsdk.typing import Accepted, Dropped
@@ -74,7 +74,7 @@ def verb(
     """
 
     @functools.wraps(body)
-    def bound(self: S, *args: P.args, **kwargs: P.kwargs) -> Result:
+    def bound(self: S, /, *args: P.args, **kwargs: P.kwargs) -> Result:
         capture = self.capture()
         if capture is None:
             return self.off()
@@ -90,4 +90,4 @@ def verb(
     shown = inspect.signature(body)
     kept = [p for p in shown.parameters.values() if p.name != "capture"]
     bound.__signature__ = shown.replace(parameters=kept)  # type: ignore[attr-defined]
-    return bound
+    return cast("Callable[Concatenate[S, P], Result]", bound)

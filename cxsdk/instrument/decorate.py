@@ -172,5 +172,3 @@ def _async_generator(function: Callable[..., Any], opens: Open) -> Callable[...,
             raise
 
     return wrapper
-
-

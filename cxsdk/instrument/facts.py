@@ -97,9 +97,7 @@ class Fact:
             if value is not None:
                 self.draft.data[name] = value
 
-    def own(
-        self, attributes: Mapping[str, Any] | None, refs: Mapping[str, Any] | None
-    ) -> None:
+    def own(self, attributes: Mapping[str, Any] | None, refs: Mapping[str, Any] | None) -> None:
         """
         Take the team's own attributes and references.
         """
@@ -181,7 +179,9 @@ def about_wire(about: Any, fact: Fact, *, needed: bool) -> dict[str, Any] | None
 
     if isinstance(about, About):
         return dump(about)
-    raise InvalidEventError("about", "an interaction, its id, or cx.About(...)", type(about).__name__)
+    raise InvalidEventError(
+        "about", "an interaction, its id, or cx.About(...)", type(about).__name__
+    )
 
 
 def answers_of(

@@ -12,6 +12,17 @@ from cxsdk._guard import is_ours
 from cxsdk._ids import new_id
 from cxsdk.errors import InvalidEventError
 from cxsdk.events import vocabulary as v
+from cxsdk.instrument.checks import (
+    FACTS,
+    check_reason,
+    checked,
+    milliseconds,
+    no_such_fact,
+    not_in,
+    party_wire,
+    refs_wire,
+    settle,
+)
 from cxsdk.instrument.outcome import IGNORED, judge
 from cxsdk.pipeline.draft import Draft
 from cxsdk.scope import NOBODY, Scope, Who, current_interaction, current_scope
@@ -20,55 +31,12 @@ from cxsdk.typing import Accepted, Dropped
 if TYPE_CHECKING:
     from cxsdk.pipeline.capture import Capture
 
-__all__ = ["NOTHING_OPEN", "Interaction", "NoInteraction"]
+__all__ = ["Interaction"]
 
 F = TypeVar("F")
 
 _OUTCOMES = frozenset(v.OUTCOME.values)
-_FACTS = frozenset(
-    "outcome goal_met reason error wait_ms effort expectations value refs performed_by".split()
-)
 _GOALS = frozenset(v.GOAL_MET.values)
-
-
-class NoInteraction:
-    """
-    What ``cx.current()`` returns where no interaction is open: takes everything, does nothing.
-
-    Falsy, so that ``if cx.current():`` tells the two apart.
-    """
-
-    __slots__ = ()
-
-    interaction_id: str | None = None
-
-    def __bool__(self) -> bool:
-        return False
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        return
-
-    @property
-    def attributes(self) -> dict[str, Any]:
-        """
-        A dict that nobody reads.
-        """
-        return {}
-
-    refs = attributes
-
-    def expect(self, **_: Any) -> None:
-        """
-        Do nothing.
-        """
-
-    effort = waited = value = expect
-
-    def __getattr__(self, name: str) -> None:
-        return None
-
-
-NOTHING_OPEN = NoInteraction()
 
 
 class Interaction:
@@ -221,8 +189,12 @@ class Interaction:
         fields = self._fields
         if "outcome" not in fields:
             fields["outcome"] = "success"
-        if len(fields) > 1 + ("goal_met" in fields) or self._refs is not None or type(self.attributes) is not dict:
-            self._complete(elapsed // 1_000_000)
+        if (
+            len(fields) > 1 + ("goal_met" in fields)
+            or self._refs is not None
+            or type(self.attributes) is not dict
+        ):
+            fields = self._complete(elapsed // 1_000_000)
         scope: Scope | None = self._scope
         customer = self.customer
         who: Who
@@ -255,22 +227,25 @@ class Interaction:
         scope.last = self._id
         return capture.interaction(draft, elapsed // 1_000_000, scope.consent, scope.purposes)
 
-    def _complete(self, duration_ms: int) -> None:
+    def _complete(self, duration_ms: int) -> dict[str, Any]:
         """
-        Take what was set in an unusual way.
+        Return the fields in wire form, with what was set in an unusual way.
         """
-        fields = self._fields
-        for name in fields.keys() - _FACTS:
-            del fields[name]
-            self._wrong(_no_such_fact(name))
+        fields = {}
+        for name, item in self._fields.items():
+            if name in FACTS:
+                fields[name.lstrip("_")] = item
+            else:
+                self._wrong(no_such_fact(name))
         if self._refs:
-            fields["refs"] = _refs(self._refs)
+            fields["refs"] = refs_wire(self._refs)
         if "expectations" in fields:
-            _settle(fields, duration_ms)
+            settle(fields, duration_ms)
         if not isinstance(self.attributes, Mapping):
             self._wrong(InvalidEventError("interaction.attributes", "a mapping of names to values"))
             self.attributes = {}
         self.attributes = dict(self.attributes)
+        return fields
 
     # ---- what the handler may say ---------------------------------------------------------
 
@@ -323,7 +298,7 @@ class Interaction:
         if value in _OUTCOMES or value in v.OUTCOME:
             self._fields["outcome"] = value
         else:
-            self._wrong(_not_in("outcome", v.OUTCOME, value))
+            self._wrong(not_in("outcome", v.OUTCOME, value))
 
     @property
     def goal_met(self) -> str | None:
@@ -338,7 +313,7 @@ class Interaction:
         if value in _GOALS or value in v.GOAL_MET:
             self._fields["goal_met"] = value
         else:
-            self._wrong(_not_in("goal_met", v.GOAL_MET, value))
+            self._wrong(not_in("goal_met", v.GOAL_MET, value))
 
     @property
     def reason(self) -> str | None:
@@ -350,7 +325,7 @@ class Interaction:
     @reason.setter
     def reason(self, value: str) -> None:
         try:
-            _check_reason(value)
+            check_reason(value)
             self._fields["reason"] = value
         except Exception as error:
             self._wrong(error)
@@ -365,7 +340,7 @@ class Interaction:
     @performed_by.setter
     def performed_by(self, value: Any) -> None:
         try:
-            self._fields["performed_by"] = _party(value)
+            self._fields["performed_by"] = party_wire(value)
         except Exception as error:
             self._wrong(error)
 
@@ -397,7 +372,9 @@ class Interaction:
         """
         for name, seconds in (("wait_ms", wait), ("duration_ms", duration)):
             if seconds is not None:
-                self._expectation(name, _ms(seconds, f"expect.{name}"), None, "ms", basis, commitment)
+                self._expectation(
+                    name, milliseconds(seconds, f"expect.{name}"), None, "ms", basis, commitment
+                )
         if metric is not None:
             self._expectation(metric, expected, actual, unit, basis, commitment)
 
@@ -418,7 +395,7 @@ class Interaction:
         Say how long the customer waited, in seconds. The service's time is no wait.
         """
         try:
-            self._fields["wait_ms"] = _ms(seconds, "interaction.wait_ms")
+            self._fields["wait_ms"] = milliseconds(seconds, "interaction.wait_ms")
         except InvalidEventError as error:
             self._wrong(error)
 
@@ -435,14 +412,14 @@ class Interaction:
 
     def _block(self, field: str, cls: str, values: Mapping[str, Any]) -> None:
         try:
-            said = self._fields.get(field, {})
-            self._fields[field] = _checked(cls, f"interaction.{field}", {**said, **values})
+            said = self._fields.get(f"_{field}", {})
+            self._fields[f"_{field}"] = checked(cls, f"interaction.{field}", {**said, **values})
         except Exception as error:
             self._wrong(error)
 
     def _append(self, field: str, cls: str, values: Mapping[str, Any]) -> None:
         try:
-            wire = _checked(cls, f"interaction.{field}", values)
+            wire = checked(cls, f"interaction.{field}", values)
             self._fields[field] = [*self._fields.get(field, ()), wire]
         except Exception as error:
             self._wrong(error)
@@ -451,78 +428,3 @@ class Interaction:
         if not is_ours(error):
             raise error
         self._source.wrong(error)
-
-
-def _not_in(name: str, vocabulary: v.Vocabulary, value: Any) -> InvalidEventError:
-    return InvalidEventError(f"interaction.{name}", vocabulary.expected(), repr(value)[:40])
-
-
-def _no_such_fact(name: str) -> InvalidEventError:
-    if name in v.PERCEPTION_FIELDS:
-        return InvalidEventError(
-            f"interaction.{name}",
-            "no perception field here; what the customer says is cx.feedback(...)",
-        )
-    return InvalidEventError(
-        f"interaction.{name}",
-        "outcome, goal_met, reason, customer, performed_by, refs, or"
-        f" attributes[{name!r}] for a fact of your own",
-    )
-
-
-def _check_reason(value: Any) -> None:
-    from cxsdk.events.model import Interaction as Model
-    from cxsdk.events.model import plan
-
-    kind = next(row[2] for row in plan(Model).fields if row[1] == "reason")
-    kind.check(value, "interaction.reason")
-
-
-def _party(value: Any) -> dict[str, Any]:
-    from cxsdk.events.model import Party, dump
-
-    if not isinstance(value, Party):
-        raise InvalidEventError("interaction.performed_by", "cx.partner(...) or cx.Party(...)")
-    return dump(value)
-
-
-def _checked(cls: str, path: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    from cxsdk.events import model
-
-    made = model.load(getattr(model, cls), dict(values), path, strict=True)
-    return model.dump(made)
-
-
-def _refs(refs: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [
-        _checked("Ref", f"interaction.refs.{name}", {"type": name, "id": str(item)})
-        for name, item in refs.items()
-    ]
-
-
-def _ms(seconds: Any, path: str) -> int:
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 <= seconds < 1e9:
-        raise InvalidEventError(path, "seconds, 0 or more", type(seconds).__name__)
-    return round(seconds * 1000)
-
-
-def _settle(fields: dict[str, Any], duration_ms: int) -> None:
-    """
-    Put what was beside what was expected, where both are known.
-    """
-    settled = []
-    for expectation in fields["expectations"]:
-        found = {}
-        if expectation["metric"] in {"wait_ms", "duration_ms"} and "actual" not in expectation:
-            is_wait = expectation["metric"] == "wait_ms"
-            actual = fields.get("wait_ms") if is_wait else duration_ms
-            if actual is None:
-                found = {"met": "unknown"}
-            else:
-                met = actual <= expectation["expected"]
-                found = {"actual": actual, "met": "yes" if met else "no"}
-        both = {**expectation, **found}
-        settled.append(_checked("Expectation", "interaction.expectations", both))
-    fields["expectations"] = settled
-
-

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from cxsdk.instrument.base import Base, Result, verb
 from cxsdk.instrument.facts import Fact, money_wire, wire_of
-from cxsdk.instrument.interaction import NOTHING_OPEN, Interaction, NoInteraction
+from cxsdk.instrument.interaction import Interaction
+from cxsdk.instrument.nothing import NOTHING_OPEN, NoInteraction
 from cxsdk.scope import current_interaction
 from cxsdk.scope import scope as open_scope
 

@@ -7,7 +7,7 @@ The outcome says what the service did; whether the customer got what they came f
 
 from __future__ import annotations
 
-import asyncio
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,8 +20,22 @@ Outcome = tuple[str, str | None, str | None]
 IGNORED: Outcome = ("ignored", None, None)
 
 _FRAMEWORKS = frozenset(
-    "werkzeug flask starlette fastapi django rest_framework aiohttp litestar quart falcon bottle"
-    " pyramid tornado sanic".split()
+    [
+        "werkzeug",
+        "flask",
+        "starlette",
+        "fastapi",
+        "django",
+        "rest_framework",
+        "aiohttp",
+        "litestar",
+        "quart",
+        "falcon",
+        "bottle",
+        "pyramid",
+        "tornado",
+        "sanic",
+    ]
 )
 _GONE = frozenset({"ClientDisconnect", "ClientDisconnected", "WebSocketDisconnect"})
 _DJANGO = {"Http404": 404, "PermissionDenied": 403, "SuspiciousOperation": 400}
@@ -57,7 +71,11 @@ def judge(
                 return "failure", fails[cls], _name(error)
     if ignore and isinstance(error, ignore):
         return IGNORED
-    if isinstance(error, (asyncio.CancelledError, GeneratorExit)) or type(error).__name__ in _GONE:
+    return _by_kind(error)
+
+
+def _by_kind(error: BaseException) -> Outcome:
+    if isinstance(error, GeneratorExit) or _is_cancelled(error) or type(error).__name__ in _GONE:
         return "abandoned", None, None
     if isinstance(error, (SystemExit, KeyboardInterrupt)):
         return "unknown", None, None
@@ -67,6 +85,12 @@ def judge(
     if status >= 500:
         return "failure", None, str(status)
     return ("unknown", None, str(status)) if status >= 400 else ("success", None, None)
+
+
+def _is_cancelled(error: BaseException) -> bool:
+    # Importing asyncio costs 20 ms; without it nobody can have been cancelled.
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and isinstance(error, asyncio.CancelledError)
 
 
 def _status(error: BaseException) -> int | None:

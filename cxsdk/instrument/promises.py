@@ -100,13 +100,12 @@ class CommitmentHandle:
             self._tz,
             at=at,
             due=(due_at, due_date, window, None),
-            reason=reason,
-            revision=revision,
+            facts={"reason": reason, "revision": revision},
         )
 
     def _say(self, state: str, *, at: datetime | None, **facts: Any) -> Result:
         return self._owner._commitment_event(
-            self._key, state, self._customer, self._tz, at=at, **facts
+            self._key, state, self._customer, self._tz, at=at, facts=facts
         )
 
 
@@ -198,11 +197,11 @@ class Promises(Base):
         *,
         at: datetime | None = None,
         due: tuple[Any, Any, Any, Any] = (None, None, None, None),
-        **facts: Any,
+        facts: Mapping[str, Any] | None = None,
     ) -> Result:
         own_key = f"{state}.{key}" if state in _FINAL else None
         fact = Fact(capture, "commitment", state, customer=customer, at=at, key=own_key)
-        fact.put(commitment_id=key, state=state, **facts, **due_wire(*due))
+        fact.put(commitment_id=key, state=state, **(facts or {}), **due_wire(*due))
         _zone(fact, tz)
         return fact.capture_it()
 
@@ -247,7 +246,7 @@ class Promises(Base):
         """
         own_key = None if key is None else f"encountered.{key}"
         fact = Fact(capture, "problem", "encountered", customer=customer, at=at, key=own_key)
-        _problem(fact, key, problem, severity, user_visible)
+        _problem(fact, key, problem, severity, user_visible=user_visible)
         fact.put(
             recovered=recovered,
             error=_error(error),
@@ -284,16 +283,14 @@ class Promises(Base):
 
             resolution: a token, such as ``refunded``.
         """
-        fact = Fact(
-            capture, "problem", "resolved", customer=customer, at=at, key=f"resolved.{key}"
-        )
-        _problem(fact, key, problem, severity, user_visible)
+        fact = Fact(capture, "problem", "resolved", customer=customer, at=at, key=f"resolved.{key}")
+        _problem(fact, key, problem, severity, user_visible=user_visible)
         fact.put(resolution=resolution)
         return fact.capture_it()
 
 
 def _problem(
-    fact: Fact, key: str | None, problem: str, severity: str, user_visible: bool
+    fact: Fact, key: str | None, problem: str, severity: str, *, user_visible: bool
 ) -> None:
     fact.put(
         problem_id=key or fact.draft.id,

@@ -69,6 +69,12 @@ _PHONE = re.compile(
     r")(?![A-Za-z0-9]|[-/]\d)",
     re.ASCII,
 )
+# "order 02-663013657": what is written like a telephone of this country may be called otherwise.
+_ORDERED = re.compile(
+    r"(?:order|pedido|bestell\w{0,10}|commande|ordine|invoice|rechnung\w{0,8}|ticket|tracking|ref|sku)"
+    r"\W{0,4}(?:no|nr|num\w{0,6}|id)?\W{0,4}\Z",
+    re.IGNORECASE,
+)
 _CALLED = re.compile(
     r"(?<![a-z])(?:tel|tele(?:phone|fon)|phone|mobile?|handy|cell|fax|whatsapp|call)"
     r"(?:\.?[ :=#(]{1,3}(?:me|us|at|on|is|no|nr|number|nummer)?){1,4}"
@@ -228,7 +234,9 @@ def _woven(even: str, odd: str) -> str:
 
 def phone(text: str) -> Iterator[Span]:
     for found in _PHONE.finditer(text):
-        yield found.start(), found.end(), "[phone]"
+        start = found.start()
+        if found[0][0] in "+(" or not _ORDERED.search(text, max(0, start - 32), start):
+            yield start, found.end(), "[phone]"
 
 
 def called(text: str) -> Iterator[Span]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-import secrets
+import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +41,7 @@ _TRUNCATED = 500
 _FREE_TEXT = ("detail", "reason_text")
 
 
-def _nowhere(lane: Lane, payload: bytes, kind: int, tag: bytes) -> bool:
+def _nowhere(*_: Any) -> bool:
     raise SpoolFullError("no collector")
 
 
@@ -70,7 +70,7 @@ class Capture:
         on_withdrawal: Callable[[bytes], None] = lambda _: None,
     ) -> None:
         self.settings = settings
-        self.instance = secrets.token_hex(6)
+        self.instance = os.urandom(6).hex()
         self.customers = Customers(settings.privacy.key)
         self.gate = ConsentGate(settings.privacy, self.customers)
         self.touchpoints = Touchpoints(settings.capture.max_touchpoints)
@@ -90,9 +90,7 @@ class Capture:
         self._next_bulk = self._next["bulk"]
         # True: every interaction is looked at by consent or sampling, not only the unusual ones.
         default = settings.privacy.consent
-        self._is_careful = (
-            self._sampler.is_on or self.gate.basis_is_consent or default == "denied"
-        )
+        self._is_careful = self._sampler.is_on or self.gate.basis_is_consent or default == "denied"
         self._default = default
         self._words = self.gate.words
         self._most_bytes = settings.capture.max_event_bytes
@@ -411,7 +409,7 @@ class Capture:
         Raises:
             CXError: *error*, in strict mode.
         """
-        code = code or getattr(error, "code", "invalid")
+        code = code or str(getattr(error, "code", "invalid"))
         self._ledger.refuse(code)
         if self.settings.strict:
             raise error
@@ -424,9 +422,7 @@ class Capture:
                 error,
             )
         else:
-            voice.say(
-                logging.ERROR, f"failed:{type(error).__name__}", "cxsdk: capture: %r", error
-            )
+            voice.say(logging.ERROR, f"failed:{type(error).__name__}", "cxsdk: capture: %r", error)
         return Dropped(code, str(error))
 
     def known(self, who: Any) -> Known:

@@ -4,8 +4,6 @@ Raw id inside, wire id outside: the one place where a customer's id becomes what
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import re
 from typing import Any
 
@@ -33,6 +31,7 @@ class Known:
         session: str | None,
         partition: str | None,
         tag: bytes,
+        *,
         is_known: bool,
     ) -> None:
         self.block = block
@@ -102,11 +101,13 @@ class Customers:
             None if session is None else "s-" + self._hash("session", str(session)),
             first if self._key and is_known else None,
             _NO_TAG if first is None else self.tag(first),
-            is_known,
+            is_known=is_known,
         )
 
     def _wire(self, raw: str, field: str, label: str) -> str:
         if self._key is not None:
+            import hmac
+
             message = f"{label}\0{raw}".encode("utf-8", "surrogatepass")
             return hmac.digest(self._key, message, "sha256")[:16].hex()
         if _ADDRESS.fullmatch(raw):
@@ -119,15 +120,20 @@ class Customers:
         return raw
 
     def _hash(self, label: str, value: str) -> str:
-        message = f"{label}\0{value}".encode("utf-8", "surrogatepass")
-        return hashlib.blake2b(message, digest_size=12, key=self._hash_key).hexdigest()
+        return self._digest(f"{label}\0{value}", 12).hex()
+
+    def _digest(self, text: str, size: int) -> bytes:
+        # Here and not at the top: hashlib loads OpenSSL, 5 ms that an import need not cost.
+        from hashlib import blake2b
+
+        message = text.encode("utf-8", "surrogatepass")
+        return blake2b(message, digest_size=size, key=self._hash_key).digest()
 
     def tag(self, wire_id: str) -> bytes:
         """
         Return the 8 bytes under which the spool finds the events of *wire_id* for erasure.
         """
-        message = wire_id.encode("utf-8", "surrogatepass")
-        return hashlib.blake2b(message, digest_size=8, key=self._hash_key).digest()
+        return self._digest(wire_id, 8)
 
     def remember_consent(self, known: Known, state: str) -> None:
         """

@@ -144,7 +144,7 @@ class Encoder:
             ext = self._json(draft.attributes)
             if b":null" in ext:
                 ext = self._json(without_none(draft.attributes))
-            rest += f'{self._ext}{ext.decode()}}}'
+            rest += f"{self._ext}{ext.decode()}}}"
         links = ""
         if known.partition is not None or draft.is_linked or get_current():
             links = self._links(draft)

@@ -68,6 +68,9 @@ _SHORT = 15
 _SMALLEST_CARD = 1e12
 _ABOVE_CARDS = 1e19
 
+# The types that hold others and have a JSON form.
+_LEVELS = (dict, list, tuple, set, frozenset)
+
 _WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
 _LONGEST_ENTRY = 5
 
@@ -189,7 +192,7 @@ class Redactor:
         Return any JSON-like *value* without personal data and secrets, through all its levels.
 
         Args:
-            value: a string, number, dict, list or tuple; other types are returned as they are.
+            value: a string, number, dict, list, tuple or set; other types are returned as they are.
 
         Returns:
             The same object if nothing changed; what lies deeper than 32 levels is ``[redacted]``.
@@ -201,7 +204,7 @@ class Redactor:
             return self.text(value)
         if isinstance(value, (int, float)):
             return self._number(value)
-        if isinstance(value, (dict, list, tuple)):
+        if isinstance(value, _LEVELS):
             return self._level(value, depth)
         return value
 
@@ -210,6 +213,9 @@ class Redactor:
             return _REDACTED
         if isinstance(values, dict):
             return self._mapping(values, depth)
+        if isinstance(values, (set, frozenset)):
+            redacted = {self._any(value, depth + 1) for value in values}
+            return values if redacted == values else type(values)(redacted)
         return self._sequence(values, depth)
 
     def _number(self, value: float) -> Any:

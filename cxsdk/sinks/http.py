@@ -7,11 +7,8 @@ wait on the socket (`cxsdk.sinks._wire`), and httpx has no public place for that
 
 from __future__ import annotations
 
-import base64
 import gzip
 import os
-import platform
-import re
 import ssl
 import threading
 import time
@@ -19,7 +16,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import attrs
 
@@ -27,6 +24,14 @@ from cxsdk._clock import Clock, SystemClock, rfc3339_ns
 from cxsdk._guard import voice
 from cxsdk.config import Settings
 from cxsdk.errors import ConfigurationError
+from cxsdk.sinks._endpoint import (
+    LOOPBACK,
+    basic,
+    check_header,
+    checked_url,
+    env_proxy,
+    user_agent,
+)
 from cxsdk.sinks._invisible import invisible, quiet
 from cxsdk.sinks._verdict import Answer, clean, verdict
 from cxsdk.typing import Batch, Delivered, Hold, Partial, Refused, Retry, SendResult, Split
@@ -41,22 +46,6 @@ __all__ = ["HttpSink"]
 _GZIP_FROM = 1024
 _ANSWER_CAP = 4 * 1024 * 1024
 _KEEP_ALIVE_S = 30.0
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
-_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*\Z")
-_RESERVED = frozenset(
-    {
-        "accept-encoding",
-        "connection",
-        "content-encoding",
-        "content-length",
-        "content-type",
-        "cxsdk-sent-at",
-        "host",
-        "idempotency-key",
-        "transfer-encoding",
-    }
-)
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _inherited: list[Any] = []
 """Connections of a parent process: kept, so that nothing ever closes them in the child."""
 
@@ -110,8 +99,8 @@ class HttpSink:
     clock: Clock = attrs.field(factory=SystemClock, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
-        parts = _checked_url(self.url)
-        self._authorization = _basic(parts)
+        parts = checked_url(self.url)
+        self._authorization = basic(parts)
         if self._authorization and self.api_key:
             raise ConfigurationError("collector: expected credentials in the URL or an api_key")
         host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
@@ -122,11 +111,11 @@ class HttpSink:
         if self.conflict not in {"delivered", "retry"}:
             raise ConfigurationError(f"conflict: expected delivered or retry, got {self.conflict}")
         for name, value in self.headers.items():
-            _check_header(name, value)
+            check_header(name, value)
         if self.api_key is not None:
-            _check_header("Authorization", self.api_key)
+            check_header("Authorization", self.api_key)
         secret = bool(self.api_key or self._authorization)
-        self._in_clear = secret and parts.scheme == "http" and parts.hostname not in _LOOPBACK
+        self._in_clear = secret and parts.scheme == "http" and parts.hostname not in LOOPBACK
         self._closed = False
         self._ends: float | None = None
         self._zip = True
@@ -256,7 +245,7 @@ class HttpSink:
     def _renew_key(self, refresh: Callable[[], str]) -> bool:
         try:
             key = refresh()
-            _check_header("Authorization", key)
+            check_header("Authorization", key)
         except Exception as error:  # noqa: BLE001 - the hook is the host's code
             kind = type(error).__name__
             voice.say(40, f"refresh:{self._place}", "refresh of %s failed: %s", self, kind)
@@ -289,7 +278,7 @@ class HttpSink:
         headers = {
             "Accept": "application/json",
             "Accept-Encoding": "identity",
-            "User-Agent": _user_agent(),
+            "User-Agent": user_agent(),
             **self.headers,
             "Content-Type": kind,
             "Idempotency-Key": key,
@@ -373,7 +362,7 @@ class HttpSink:
             "keepalive_expiry": _KEEP_ALIVE_S,
             "network_backend": BudgetBackend(self._ready()),
         }
-        proxy = self.proxy or (_env_proxy(self._target) if self.trust_env else None)
+        proxy = self.proxy or (env_proxy(self._target) if self.trust_env else None)
         if proxy:
             parts = urlsplit(proxy)
             if parts.username is not None:
@@ -405,43 +394,6 @@ class HttpSink:
                 voice.say(10, "disconnect", "closing connections of %s: %s", self, kind)
 
 
-def _checked_url(url: str) -> SplitResult:
-    """
-    Split *url*; what is wrong with it is said without repeating it, for it may hold a password.
-    """
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-        url.encode("ascii")
-    except ValueError as error:
-        raise ConfigurationError(
-            "collector: expected an ASCII URL such as http://127.0.0.1:4180"
-        ) from error
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ConfigurationError(
-            f"collector: expected http://host or https://host, got scheme {parts.scheme!r}"
-        )
-    if re.search(r"[\x00-\x20\x7f]", url):
-        raise ConfigurationError("collector: expected a URL without spaces or control characters")
-    return parts
-
-
-def _basic(parts: SplitResult) -> str:
-    if parts.username is None:
-        return ""
-    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    return "Basic " + base64.b64encode(pair.encode()).decode()
-
-
-def _check_header(name: str, value: str) -> None:
-    if not _NAME.match(name) or name.lower() in _RESERVED:
-        raise ConfigurationError(f"headers: {name!r} cannot be set")
-    if not isinstance(value, str) or not _VALUE.match(value) or value != value.strip():
-        raise ConfigurationError(
-            f"{name}: expected printable Latin-1 text without line ends or outer spaces"
-        )
-
-
 def _read(response: httpcore.Response) -> Answer:
     headers = [
         (name.decode("latin-1").lower(), value.decode("latin-1"))
@@ -470,29 +422,3 @@ def _plain(body: bytes, encoding: str) -> bytes:
     except zlib.error:
         return b""
     return b"" if plain.unconsumed_tail else inflated
-
-
-def _env_proxy(target: str) -> str | None:
-    from urllib.request import getproxies, proxy_bypass
-
-    parts = urlsplit(target)
-    if proxy_bypass(parts.hostname or ""):
-        return None
-    proxies = getproxies()
-    return proxies.get(parts.scheme) or proxies.get("all")
-
-
-def _user_agent() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    global _agent
-    if not _agent:
-        try:
-            ours = version("cxsdk")
-        except PackageNotFoundError:
-            ours = "0"
-        _agent = f"cxsdk/{ours} python/{platform.python_version()}"
-    return _agent
-
-
-_agent = ""

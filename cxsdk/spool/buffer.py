@@ -42,6 +42,15 @@ class Budget:
         count = self.added[1] - self.removed[1]
         return self.used + size <= self._size and count < self._records
 
+    def is_tight(self, size: int) -> bool:
+        """
+        Say whether shedding is to go on: one more record and a sixteenth of all would not fit.
+
+        More than one at a time, since each shedding leads to a ``loss`` record that needs room.
+        """
+        count = self.added[1] - self.removed[1] + self._records // 16
+        return self.used + size + self._size // 16 > self._size or count >= self._records
+
 
 class MemorySegment(Segment):
     """

@@ -286,7 +286,9 @@ class Desk(Intake):
         with self._book:
             shed: list[bytes] = []
             for each in self._sheddable(kind):
-                while not self._budget.fits(need) and (found := self._oldest(each)):
+                if self._budget.fits(need):
+                    break  # the dearer class is not touched for the slack alone
+                while self._budget.is_tight(need) and (found := self._oldest(each)):
                     segment, frame = found
                     shed.append(frame.payload)
                     self._give_up(segment, frame, "memory")
@@ -418,9 +420,10 @@ class Desk(Intake):
         """
         Return what there is to know, as plain values.
         """
-        with self._book:
+        with self._book, self._lock:
             segments = self._all_segments()
             return {
+                "accepted": sum(track.accepted() for track in self._tracks) - self._moved,
                 "segments": len(segments),
                 "bytes": sum(each.filled for each in segments),
                 "memory_bytes": self._budget.used,

@@ -27,7 +27,7 @@ class Facts:
     def __init__(self):
         self.count = itertools.count(1)
 
-    def event(self, family, action, data, *, at=T0, id=None, instance="p1", seq=None, **envelope):
+    def event(self, family, action, data, *, at=T0, id=None, instance="p1", seq=None, **envelope):  # noqa: A002
         n = next(self.count)
         lane = "bulk" if family in {"interaction", "prompt"} else "vital"
         body = {f"{family}_id": f"{family}-{n}"} if family != "loss" else {}

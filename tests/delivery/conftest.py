@@ -63,7 +63,7 @@ class Rig:
             environment="test",
             fingerprints=dict.fromkeys(self.sinks, "x"),
             clock=self.clock,
-            on_pressure=lambda: self.delivery.wake(),
+            on_pressure=self.wake,
         )
         self.delivery = Delivery(
             self.spool,
@@ -81,6 +81,9 @@ class Rig:
     @property
     def line(self):
         return self.delivery._lines[0]
+
+    def wake(self):
+        self.delivery.wake()
 
     def note(self, what, count):
         self.notes[what] = self.notes.get(what, 0) + count

@@ -72,7 +72,7 @@ def test_events_go_out_by_themselves(many, scripted):
 
 
 def test_flush_delivers_to_every_sink(many, scripted):
-    """flush returns when each sink has what was accepted before."""
+    """Flush returns when each sink has what was accepted before."""
     r = many(scripted(), scripted())
     r.emit(1200)
     report = r.delivery.flush(AGES)
@@ -138,7 +138,7 @@ def test_a_hanging_sink_stops_nobody_else(many, scripted):
 
 
 def test_close_delivers_and_stops(many, scripted):
-    """close delivers what is left, stops the threads and closes the sinks; twice is harmless."""
+    """Close delivers what is left, stops the threads and closes the sinks; twice is harmless."""
     r = many(scripted())
     r.delivery.start()
     r.emit(10)
@@ -161,7 +161,7 @@ def test_close_during_back_off(many, scripted):
 
 
 def test_close_leaves_a_hanging_sink_behind(many):
-    """close ends at its timeout; when the sink comes back, its answer counts no more."""
+    """Close ends at its timeout; when the sink comes back, its answer counts no more."""
     stuck = Stuck()
     r = many(stuck)
     r.delivery.start()
@@ -181,12 +181,15 @@ def test_close_tries_once_behind_an_open_breaker(many, scripted):
     up = threading.Event()
     r = many(scripted(lambda b: Delivered() if up.is_set() else Retry("x")), retry_base=0.01)
     r.emit(3)
-    for _ in range(60):
+    r.line.press()
+    while r.line.gate.breaker.state == "closed":
+        r.line.gate._paused_until = 0.0
+        for parcel in r.line.picker.shelf:
+            parcel.due = 0.0
         r.line.turn()
-        r.line.gate._paused_until = 0.0 if r.line.gate.breaker.state == "closed" else 1e12
+    r.line.gate._paused_until = time.monotonic() + 600
     up.set()
     assert r.delivery.flush(0.3).delivered == 0
-    r.line.gate._paused_until = time.monotonic() + 600
     assert r.delivery.close(AGES).delivered == 3
 
 
@@ -270,7 +273,7 @@ def test_a_broken_spool_does_not_end_a_sender(many, scripted):
 
 
 def test_aflush_from_asyncio(many, scripted):
-    """aflush delivers without blocking the loop: other tasks go on meanwhile."""
+    """Aflush delivers without blocking the loop: other tasks go on meanwhile."""
     gate = threading.Event()
 
     def answer(batch):
@@ -305,7 +308,7 @@ def test_aflush_ends_at_its_timeout(many):
 
 
 def test_aclose_from_asyncio(many, scripted):
-    """aclose delivers, stops the threads and closes the sinks."""
+    """Aclose delivers, stops the threads and closes the sinks."""
     r = many(scripted())
     r.delivery.start()
     r.emit(10)

@@ -2,6 +2,8 @@
 Hours without a collector, on a clock that runs faster.
 """
 
+import itertools
+
 import pytest
 
 from cxsdk.typing import Delivered, Retry
@@ -50,7 +52,7 @@ def test_the_ramp_after_an_outage(rig):
     real = r.sink.answer
     r.sink.answer = lambda batch: (moments.append(r.clock.monotonic()), real(batch))[1]
     r.drive(400)
-    gaps = [after - before for before, after in zip(moments, moments[1:], strict=False)]
+    gaps = [after - before for before, after in itertools.pairwise(moments)]
     assert min(gaps[:9]) >= 0.0999
     assert r.counts.delivered == 20_000
 
@@ -86,7 +88,7 @@ def test_the_wall_clock_may_jump(rig):
 def test_throttling_keeps_the_batch(rig, throttled):
     """While throttled the same batch is tried, its key unchanged; in an outage probes are single."""
     r = rig(lambda b: Retry("x", throttled=throttled))
-    r.emit(100)
+    r.emit(500)
     r.drive(1000)
     sizes = [len(batch) for batch in r.sink.batches]
     assert (1 in sizes) == (not throttled)

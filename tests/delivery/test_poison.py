@@ -22,14 +22,14 @@ def poisoned(bad):
 def grown(rig, answer, **options):
     """A rig whose batches have grown to 500."""
     r = rig(answer, **options)
-    r.line.sizer._soft = 500
+    r.line.picker.sizer._soft = 500
     return r
 
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
 def test_only_the_poisonous_are_buried(rig, count, seed):
-    """k of 500 cost at most 2k⌈log₂ 500⌉ + 1 requests, and only they become dead letters."""
+    """K of 500 cost at most 2k⌈log₂ 500⌉ + 1 requests, and only they become dead letters."""
     bad = {f"b{n}" for n in random.Random(seed).sample(range(500), count)}
     r = grown(rig, poisoned(bad))
     buried = []

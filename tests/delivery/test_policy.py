@@ -181,3 +181,12 @@ def test_a_single_says_nothing_about_batches(events):
     sizer = Sizer(500, 10**6)
     sizer.too_large(events, 999_999)
     assert sizer.bytes == 10**6
+
+
+def test_a_limit_never_falls_below_what_works():
+    """A 413 above a size known to work goes back to that size, not to a half."""
+    sizer = Sizer(500, 10**6)
+    sizer.went_well(300, 30_000)
+    sizer.too_large(400, 40_000)
+    assert sizer.fits(300, 30_000)
+    assert not sizer.fits(301, 30_000)

@@ -20,6 +20,8 @@ def complaints(schema: dict[str, Any], value: Any) -> list[str]:
     """
     Return what two independent validators, both with format checks, have against *value*.
     """
+    # Without jsonschema[format-nongpl] naive times would pass silently.
+    assert "date-time" in jsonschema.Draft202012Validator.FORMAT_CHECKER.checkers
     rust = jsonschema_rs.Draft202012Validator(schema, validate_formats=True)
     python = jsonschema.Draft202012Validator(
         schema, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER

@@ -282,6 +282,7 @@ def by_hand() -> dict[str, dict[str, Any]]:
         "highest_seq": (i, _interaction(sdk={
             "name": "cxsdk", "version": "0.1.0", "instance": "i1", "lane": "bulk",
             "seq": 2**53 - 1}), {}),
+        "short_sdk": (i, _interaction(sdk={"instance": "i1", "lane": "vital", "seq": 0}), {}),
         "anonymous_opt_in": ("problem.encountered", {
             "problem_id": "P-1", "problem": "error", "severity": "major", "user_visible": True,
             "recovered": False, "error": {"type": "InvoiceRenderError", "code": "500"},

@@ -82,7 +82,7 @@ def test_an_attribute_that_no_hop_may_add_is_refused_strictly(golden):
     assert from_wire(wire).family == "interaction"
 
 
-@pytest.mark.parametrize("value", [object(), 2**70, "\ud800", {1j: 1}])
+@pytest.mark.parametrize("value", [object(), "\ud800", {1j: 1}])
 def test_what_json_cannot_carry_is_an_encode_error(value):
     """The encoder maps every failure of the layer below."""
     with pytest.raises(EncodeError):
@@ -92,7 +92,7 @@ def test_what_json_cannot_carry_is_an_encode_error(value):
 def test_an_event_with_such_an_ext_is_an_encode_error(golden):
     """The model does not look into every value of ext; the encoder does."""
     wire = golden("interaction.completed.minimal")
-    wire["data"]["ext"] = {"com.acme": {"n": 2**70}}
+    wire["data"]["ext"] = {"com.acme": {"n": "\ud800"}}
     with pytest.raises(EncodeError):
         encode(from_wire(wire, strict=True))
 

@@ -28,6 +28,7 @@ FOUND = [
     ("ring +1-555-123-4567 now", "ring [phone] now"),
     ("0049 30 1234567", "[phone]"),
     ("(030) 12 34 56 78", "[phone]"),
+    ("order by phone (71) 98500-7952", "order by phone [phone]"),
     ("020 7946 0958", "[phone]"),
     ("01711234567", "[phone]"),
     ("(555) 123-4567", "[phone]"),
@@ -87,6 +88,7 @@ KEPT = [
     "ABC-1234-DE-56",
     "4006381333931",
     "0012345678",
+    "Pedido: 02-663013657, order no. 0171 1234567",
     "ISBN 978-3-16-148410-0",
     "550e8400-e29b-41d4-a716-446655440000",
     "12345678-1234-4234-8234-123456789012",
@@ -298,6 +300,7 @@ def test_goes_through_all_levels(redactor):
     assert redacted["clean"] is clean
     assert redacted["deep"] == {"auth": {"token": "[redacted]"}}
     assert "b@c.de" in value["a"][0]
+    assert {"x", "[email]"} == redactor.value({"x", "d@e.de"})
 
 
 def test_keys_that_become_alike_are_numbered(redactor):

@@ -245,7 +245,7 @@ def test_a_forked_child_leaves_the_connection_alone(collector, make_sink, make_b
 
 
 def test_close_ends_a_running_send(collector, make_sink, make_batch):
-    """close from another thread wakes a send that waits for an answer."""
+    """Close from another thread wakes a send that waits for an answer."""
     collector.always = faults.hang(30)
     sink = make_sink(collector.url)
     results = []

@@ -116,7 +116,7 @@ def test_a_black_hole_ends_at_the_connect_timeout(make_sink, make_batch):
 
 
 def test_a_hanging_name_lookup_is_left_alone(make_sink, make_batch, monkeypatch):
-    """getaddrinfo has no timeout: the wait for it has, and a second one is not begun meanwhile."""
+    """Getaddrinfo has no timeout: the wait for it has, and a second one is not begun meanwhile."""
     free = threading.Event()
     asked = []
 
@@ -219,7 +219,7 @@ def test_a_certificate_of_another_host_is_not_trusted(tls_collector, certificate
 
 
 def test_tls_to_a_plain_port_sends_no_payload(make_sink, make_batch):
-    """https to a server that speaks none never falls back to plain text."""
+    """Https to a server that speaks none never falls back to plain text."""
     deaf = Deaf()
     result = make_sink(f"https://127.0.0.1:{deaf.port}", connect_timeout=0.3).send(make_batch())
     deaf.close()

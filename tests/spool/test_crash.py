@@ -74,11 +74,9 @@ def test_no_acknowledged_record_is_lost_by_a_kill(bench, tmp_path, mode):
             wanted = struct.unpack("<4Q", acked[:32])
             acked.close()
         heir = bench.open(mode)
-        while heir.leftovers():
-            heir.maintain()
-            found = bench.drain(heir)
-            if found:
-                break
+        heir.maintain()
+        found = bench.drain(heir)
+        assert found, (bench.notes, bench.sheds, heir.stats())
         numbers = [[] for _ in range(4)]
         for payload in found:
             thread, number = payload.split(b",")[:2]
@@ -166,7 +164,7 @@ def test_a_kill_at_any_step_loses_nothing(bench, tmp_path, when):
     lines = log.read_bytes().splitlines()
     accepted = {line[1:] for line in lines if line.startswith(b"+")}
     handled = {line[1:] for line in lines if line.startswith(b"-")}
-    assert len(accepted) > 200
+    assert len(accepted) > 100
     assert accepted <= found | handled
     assert heir.counts("default").dropped == {}
     assert heir.counts("default").balance() == 0

@@ -199,10 +199,10 @@ def test_callbacks_run_outside_all_locks(bench):
         thread.join(10)
         assert not thread.is_alive()
 
-    spool = bench.open("memory", memory_events=5, on_shed=on_shed)
-    for number in range(8):
+    spool = bench.open("memory", memory_events=64, on_shed=on_shed)
+    for number in range(100):
         spool.append("bulk", b"%d" % number, 0, bytes(8))
-    assert len(kept) >= 3
+    assert len(kept) >= 9
     assert spool.counts("default").balance() == 0
 
 

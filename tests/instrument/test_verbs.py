@@ -1,0 +1,285 @@
+"""
+Verbs turn keyword arguments into events of the standard, and refuse what does not fit.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+
+import pytest
+
+import cxsdk as cx
+from cxsdk.testing import Captured, capture
+
+UTC = dt.UTC
+
+
+def test_an_open_interaction_takes_everything_it_may(cx_events: Captured) -> None:
+    """What a handler says about its interaction stands on the wire in the standard's terms."""
+    with (
+        cx.scope(customer="u1", channel="web", locale="de-AT"),
+        cx.interaction("checkout.pay") as i,
+    ):
+        i.goal_met = "partly"
+        i.outcome = "partial"
+        i.reason = "no_stock"
+        i.performed_by = cx.partner("marketplace", org="bazaar")
+        i.refs["order"] = "A-1"
+        i.attributes["plan"] = "gold"
+        i.waited(90)
+        i.expect(wait=60, basis="sla")
+        i.effort(steps=2, transfers=1)
+        i.value(Decimal("19.90"), "EUR")
+
+    data = cx_events.one("interaction").data
+    assert ("partly", "partial", "no_stock") == (data.goal_met, data.outcome, data.reason)
+    assert ("partner", "marketplace") == (data.performed_by.kind, data.performed_by.partner_role)
+    assert [("order", "A-1")] == [(ref.type, ref.id) for ref in data.refs]
+    assert {"app": {"plan": "gold"}} == data.ext
+    assert 90_000 == data.wait_ms
+    [expectation] = data.expectations
+    assert (60_000, 90_000, "no") == (expectation.expected, expectation.actual, expectation.met)
+    assert (2, 1) == (data.effort.steps, data.effort.transfers)
+    assert ("19.90", "EUR") == (data.value.amount, data.value.currency)
+    assert ("web", "de-AT") == (data.where.channel, data.where.locale)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("outcome", "great", "success"),
+        ("goal_met", "maybe", "partly"),
+        ("reason", "Not a token", "lower-case"),
+        ("performed_by", "dhl", "cx.partner"),
+        ("refs", "A-1", "mapping"),
+    ],
+)
+def test_a_wrong_assignment_is_refused_at_once(
+    cx_events: Captured, name: str, value: str, words: str
+) -> None:
+    """In strict mode an assignment that does not fit raises where it stands."""
+    with cx.scope(customer="u1"), cx.interaction("a") as i:
+        with pytest.raises(cx.InvalidEventError, match=words):
+            setattr(i, name, value)
+
+    assert "success" == cx_events.one("interaction").data.outcome
+
+
+def test_perception_in_an_interaction_is_refused(cx_events: Captured) -> None:
+    """What the customer says cannot be stored in a record of what happened."""
+    with pytest.raises(cx.InvalidEventError, match=r"cx\.feedback"):
+        with cx.scope(customer="u1"), cx.interaction("a") as i:
+            i.csat = 5
+
+
+def test_a_slip_of_the_pen_costs_neither_host_nor_event() -> None:
+    """Outside of strict mode an unknown fact is logged once and the event is kept."""
+    with capture(strict=False) as events:
+        with cx.scope(customer="u1"), cx.interaction("a") as i:
+            i.goalmet = "yes"
+            i.value(1.5, "EUR")
+            i.outcome = "nonsense"
+
+    assert "success" == events.one("interaction").data.outcome
+
+
+def test_outside_of_an_interaction_current_takes_everything() -> None:
+    """cx.current() is falsy and harmless where nothing is open."""
+    current = cx.current()
+    current.goal_met = "yes"
+    current.attributes["a"] = 1
+    current.expect(wait=3)
+    current.effort(steps=1)
+
+    assert not current
+    assert current.goal_met is None
+
+
+def test_feedback_brings_the_scale_of_its_instrument(cx_events: Captured) -> None:
+    """Each number carries the scale that its instrument defines."""
+    cx.feedback(csat=4, nps=9, ces=5, rating=(4, 5), versus_expectation="better", customer="u1")
+
+    answers = {a.question: a for a in cx_events.one("feedback").data.answers}
+    assert {
+        "csat": (4, 1, 5),
+        "nps": (9, 0, 10),
+        "ces": (5, 1, 7),
+        "rating": (4, 1, 5),
+    } == {
+        name: (answer.value, answer.scale.min, answer.scale.max)
+        for name, answer in answers.items()
+        if answer.scale
+    }
+    assert "better" == cx_events.one("feedback").data.versus_expectation
+
+
+def test_feedback_is_about_the_last_interaction_of_its_scope(cx_events: Captured) -> None:
+    """Without about=, feedback refers to the open or last interaction, else the relationship."""
+    with cx.scope(customer="u1"):
+        cx.feedback(csat=1)
+        with cx.interaction("a") as i:
+            cx.feedback(csat=2)
+        cx.feedback(csat=3)
+
+    first, second, third = (event.data.about for event in cx_events.of("feedback"))
+    assert first.relationship is True
+    assert (i.interaction_id,) == second.interaction_ids == third.interaction_ids
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: cx.feedback(csat=9, customer="u1"), "1 to 5"),
+        (lambda: cx.feedback(customer="u1"), "csat, nps"),
+        (lambda: cx.feedback(rating=4, customer="u1"), "pair"),
+        (lambda: cx.reaction("loves_it", customer="u1"), "repurchase"),
+        (lambda: cx.reaction("renew", value=(19.9, "EUR"), customer="u1"), "floats"),
+        (lambda: cx.promise("delivery", customer="u1"), "due_at, due_date"),
+        (
+            lambda: cx.promise("delivery", customer="u1", due_at=dt.datetime(2026, 1, 1)),
+            "time zone",
+        ),
+        (
+            lambda: cx.promise("delivery", customer="u1", due_date=dt.date(2026, 1, 1)),
+            "zone",
+        ),
+        (lambda: cx.record("a", customer="u1", channel="tv"), "mass media"),
+        (lambda: cx.record("a", customer="u1", at=dt.datetime(2026, 1, 1)), "time zone"),
+        (lambda: cx.record("a", customer="me@shop.example"), "pseudonym"),
+        (lambda: cx.record("a", customer="undefined"), "one customer"),
+        (lambda: cx.record("a", customer=""), "printable"),
+        (lambda: cx.link(keep="u1", absorb="u1"), "another customer"),
+        (lambda: cx.emit("nonsense"), "Event"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_field_and_expectation(
+    cx_events: Captured, call, words: str
+) -> None:
+    """Strict mode raises an error that says what was expected; nothing is captured."""
+    with pytest.raises(cx.InvalidEventError, match=words):
+        call()
+
+    assert [] == cx_events
+
+
+def test_in_production_the_same_is_counted_and_said_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Without strict the host gets a falsy Dropped with the reason, and one log line."""
+    client = cx.Client("shop")
+    for _ in range(3):
+        result = client.feedback(csat=9, customer="u1")
+
+    assert not result
+    assert "invalid" == result.reason
+    assert {"invalid": 3} == client.stats()["refused"]
+    assert 1 == sum("is refused" in record.message for record in caplog.records)
+
+
+def test_a_promise_lives_over_processes_by_its_key(cx_events: Captured) -> None:
+    """promise() and commitment(key=) name the same commitment; an ending counts once."""
+    with cx.scope(customer="u1"):
+        cx.promise("delivery", key="order-1", due_date=dt.date(2026, 12, 1), tz="Europe/Vienna")
+        promise = cx.commitment("order-1")
+        promise.at_risk(reason="weather")
+        promise.kept(late_by=3600)
+        promise.kept()
+
+    made, risk, kept, again = cx_events.of("commitment")
+    assert {"order-1"} == {e.data.commitment_id for e in (made, risk, kept, again)}
+    assert ("deliver_by", "Europe/Vienna") == (made.data.duty, made.data.where.tz)
+    assert kept.id == again.id != made.id
+    assert 3_600_000 == kept.data.lateness_ms
+
+
+def test_a_warranty_is_in_force_and_expires(cx_events: Captured) -> None:
+    """What holds until a date ends as expired; its duty says so from the start."""
+    with cx.scope(customer="u1", tz="Europe/Vienna"):
+        cx.promise("warranty", key="w-1", due_date=dt.date(2028, 1, 1))
+        cx.commitment("w-1").expired()
+
+    made, expired = cx_events.of("commitment")
+    assert "in_force_until" == made.data.duty
+    assert "expired" == expired.action
+
+
+def test_record_says_who_when_and_under_which_key(cx_events: Captured) -> None:
+    """What had no handler of ours is recorded with its own time, party and key."""
+    at = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    facts = {
+        "customer": "u1",
+        "at": at,
+        "key": "scan-7",
+        "by": cx.partner("carrier", org="dhl"),
+        "channel": "field",
+        "direction": "outbound",
+        "wait": 1.5,
+    }
+    first = cx.record("parcel.handover", **facts)
+    second = cx.record("parcel.handover", **facts)
+
+    assert first.id == second.id
+    event = cx_events[0]
+    assert at == event.time
+    assert event.recordedtime is not None
+    assert "dhl" == event.data.performed_by.org
+    assert (1500, None) == (event.data.wait_ms, event.data.outcome)
+
+
+def test_a_problem_knows_its_interaction_and_is_resolved_by_key(cx_events: Captured) -> None:
+    """A problem inside an interaction refers to it; resolved() closes it under the same id."""
+    with cx.scope(customer="u1"), cx.interaction("checkout.pay") as i:
+        cx.problem("slow", key="p-1", error=ValueError("secret"), detail="mail me@shop.example")
+    cx.resolved("slow", key="p-1", resolution="refunded", customer="u1")
+
+    encountered, resolved = cx_events.of("problem")
+    assert i.interaction_id == encountered.data.interaction_id
+    assert "checkout.pay" == encountered.data.where.touchpoint
+    assert ("ValueError", "mail [email]") == (
+        encountered.data.error.type,
+        encountered.data.detail,
+    )
+    assert "p-1" == encountered.data.problem_id == resolved.data.problem_id
+
+
+def test_identify_ties_the_visitor_to_the_customer(cx_events: Captured) -> None:
+    """identify() carries the anonymous id that the session's events had before."""
+    with cx.scope(session="cookie-value", consent="granted"):
+        with cx.interaction("browse"):
+            pass
+        cx.identify("u1", traits={"plan": "gold", "mail": "me@shop.example"})
+
+    visit, identity = cx_events
+    assert visit.data.customer.anonymous_id == identity.data.customer.anonymous_id
+    assert "u1" == identity.data.customer.id
+    assert {"plan": "gold", "mail": "[email]"} == dict(identity.data.traits)
+    assert b"cookie-value" not in repr(cx_events).encode()
+
+
+def test_emit_takes_an_event_made_by_hand(cx_events: Captured) -> None:
+    """An Event goes the same way as the verbs: redacted, stamped, its id and time kept."""
+    cx.feedback(text="call me@shop.example", customer="u1")
+    made = cx_events.pop()
+    result = cx.emit(made)
+
+    assert made.id == result.id
+    assert made.time == cx_events[0].time
+    assert made.data.answers == cx_events[0].data.answers
+
+
+def test_an_inner_scope_of_another_customer_starts_afresh(cx_events: Captured) -> None:
+    """Consent and ids of one customer never reach the events of another."""
+    with cx.scope(customer="u1", session="s1", consent="denied", channel="web"):
+        with cx.scope(customer="u2"), cx.interaction("a"):
+            pass
+        with cx.scope(account="acme"), cx.interaction("b"):
+            pass
+
+    other, same = (event.data for event in cx_events)
+    assert ("u2", None, "web") == (other.customer.id, other.consent, other.where.channel)
+    assert ("u1", "acme", "denied") == (
+        same.customer.id,
+        same.customer.account_id,
+        same.consent.state,
+    )

@@ -1,0 +1,123 @@
+"""
+The consent table, family by state, and what a withdrawal does to what is not delivered yet.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+import cxsdk as cx
+from cxsdk.testing import capture
+
+FAMILIES = {
+    "interaction": lambda: cx.record("a.b", attributes={"plan": "gold"}),
+    "problem": lambda: cx.problem("slow", detail="words"),
+    "commitment": lambda: cx.promise("callback", period="P1D"),
+    "feedback": lambda: cx.feedback(csat=3),
+    "reaction": lambda: cx.reaction("renew"),
+    "consent": lambda: cx.consent("granted"),
+}
+
+KNOWN = {
+    ("interaction", "granted"): True,
+    ("interaction", "unknown"): True,
+    ("interaction", "denied"): True,
+    ("problem", "granted"): True,
+    ("problem", "unknown"): True,
+    ("problem", "denied"): True,
+    ("commitment", "denied"): True,
+    ("feedback", "denied"): True,
+    ("reaction", "denied"): True,
+    ("consent", "denied"): True,
+}
+
+ANONYMOUS = {
+    ("interaction", "granted"): True,
+    ("interaction", "unknown"): False,
+    ("interaction", "denied"): False,
+    ("problem", "granted"): True,
+    ("problem", "unknown"): False,
+    ("problem", "denied"): False,
+    ("feedback", "unknown"): True,
+    ("feedback", "denied"): True,
+}
+
+
+@pytest.mark.parametrize(("cell", "captured"), KNOWN.items())
+def test_known_customers(cell: tuple[str, str], captured: bool) -> None:
+    """A known customer's events are captured under every state (basis: contract)."""
+    _check({"customer": "u1"}, cell, captured)
+
+
+@pytest.mark.parametrize(("cell", "captured"), ANONYMOUS.items())
+def test_anonymous_customers(cell: tuple[str, str], captured: bool) -> None:
+    """Anonymous usage and problems are opt-in; what a customer says is always taken."""
+    _check({"session": "s1"}, cell, captured)
+
+
+def _check(who: dict[str, str], cell: tuple[str, str], captured: bool) -> None:
+    family, state = cell
+    with capture() as events, cx.scope(**who, consent=state):
+        result = FAMILIES[family]()
+
+    assert captured == bool(result) == bool(events)
+    if not captured:
+        assert "consent" == result.reason
+
+
+def test_denied_takes_attributes_and_words_away() -> None:
+    """A denial leaves the bare fact: no attributes, no free text."""
+    with capture() as events, cx.scope(customer="u1", consent="denied"):
+        FAMILIES["interaction"]()
+        FAMILIES["problem"]()
+        with cx.interaction("c.d") as i:
+            i.attributes["plan"] = "gold"
+
+    record, problem, handled = (event.data for event in events)
+    assert (None, None, None) == (record.ext, problem.detail, handled.ext)
+    assert "denied" == handled.consent.state
+
+
+def test_denied_drops_where_the_team_says_so() -> None:
+    """when_denied="drop" refuses interactions of customers who said no."""
+    client = cx.Client("shop", privacy=cx.PrivacyOptions(when_denied="drop"))
+    with client.scope(customer="u1", consent="denied"):
+        with client.interaction("a") as i:
+            pass
+
+    assert "consent" == i.result.reason
+
+
+def test_basis_consent_needs_consent() -> None:
+    """Where consent is the only basis, an unknown state captures nothing."""
+    client = cx.Client("shop", privacy=cx.PrivacyOptions(basis="consent"))
+
+    assert "consent" == client.record("a", customer="u1").reason
+
+
+def test_what_a_customer_said_holds_for_later_events() -> None:
+    """consent() is remembered for the customer where a scope says nothing."""
+    with capture() as events:
+        cx.consent("denied", customer="u1")
+        with cx.interaction("a", customer="u1") as i:
+            i.attributes["plan"] = "gold"
+        with cx.interaction("a", customer="u2") as i:
+            i.attributes["plan"] = "gold"
+
+    denied, other = (event.data for event in events.of("interaction"))
+    assert ("denied", None) == (denied.consent.state, denied.ext)
+    assert (None, {"app": {"plan": "gold"}}) == (other.consent, other.ext)
+
+
+def test_nobody_is_explained_once(caplog: pytest.LogCaptureFixture) -> None:
+    """An interaction without any customer is dropped with one warning that names the line."""
+    client = cx.Client("shop")
+    for _ in range(3):
+        with client.interaction("a") as i:
+            pass
+
+    assert "no_customer" == i.result.reason
+    said = [r.getMessage() for r in caplog.records if "no_customer" in r.getMessage()]
+    assert 1 == len(said)
+    assert __file__ in said[0]
+    assert {"no_customer": 3} == client.stats()["refused"]
