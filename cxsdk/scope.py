@@ -25,7 +25,7 @@ current_scope: ContextVar[Scope | None] = ContextVar("cxsdk_scope", default=None
 current_interaction: ContextVar[Any] = ContextVar("cxsdk_interaction", default=None)
 
 
-def _over(ours: tuple[Any, ...], theirs: tuple[Any, ...]) -> tuple[Any, ...]:
+def _over(ours: tuple[Any, ...], theirs: tuple[Any, ...]) -> Any:
     return tuple(b if a is None else a for a, b in zip(ours, theirs, strict=True))
 
 
@@ -95,12 +95,12 @@ class Scope:
         who = self.who
         if who[0] is None and who[1] is None:
             # An account or session more does not change who the customer is.
-            who = _over(who, outer.who)  # type: ignore[assignment]
+            who = _over(who, outer.who)
         elif who[3] is None:
             who = (*who[:3], outer.who[3])
         made.who = who
         ours = self.where
-        made.where = outer.where if ours is NOWHERE else _over(ours, outer.where)  # type: ignore[assignment]
+        made.where = outer.where if ours is NOWHERE else _over(ours, outer.where)
         same = who[:2] == outer.who[:2]
         made.consent = self.consent or (outer.consent if same else None)
         made.purposes = self.purposes or (outer.purposes if same else None)

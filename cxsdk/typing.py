@@ -116,15 +116,18 @@ class DeliveryReport:
 @attrs.define(slots=True, frozen=True)
 class Health:
     """
-    How delivery is doing. For a dashboard, never for readiness.
+    How delivery is doing: the worst of all sinks. For a dashboard, never for readiness.
     """
 
     status: Literal["ok", "degraded", "holding", "off"]
-    """``ok``; ``degraded``: retrying, shedding or in memory; ``holding``: someone must repair
-    something; ``off``."""
+    """``ok``; ``degraded``: a destination does not answer, events are kept; ``holding``: somebody
+    has to repair something; ``off``: nothing is captured or there is no sink."""
 
     reason: str = ""
-    """What is wrong, in words."""
+    """In words; empty when ok."""
+
+    sinks: Mapping[str, str] = attrs.field(factory=dict)
+    """Name of each sink → ``ok`` or what is wrong with it."""
 
 
 # ---- spool --------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """
-    Serve until SIGINT or SIGTERM; return 0.
+    Serve until SIGINT or SIGTERM, which end the process as they usually do.
 
     Raises:
         ExtraMissingError: the extra ``collector`` is not installed.

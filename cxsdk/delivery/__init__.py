@@ -5,6 +5,5 @@ From the spool to the sinks: workers, policy, breaker, retry budget, keeper.
 from __future__ import annotations
 
 from cxsdk.delivery.delivery import Delivery
-from cxsdk.delivery.health import Health
 
-__all__ = ["Delivery", "Health"]
+__all__ = ["Delivery"]

@@ -10,16 +10,15 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from cxsdk._clock import Clock
 from cxsdk._guard import voice
 from cxsdk.config import DeliveryOptions
-from cxsdk.delivery.health import Health, Status
 from cxsdk.delivery.keeper import Keeper
 from cxsdk.delivery.line import Line
 from cxsdk.delivery.waiter import Waiter
-from cxsdk.typing import DeliveryReport, Sink, Spool
+from cxsdk.typing import DeliveryReport, Health, Sink, Spool
 
 __all__ = ["Delivery"]
 
@@ -334,7 +333,7 @@ class Delivery:
         if not self._lines or self._closed:
             return Health("off", "closed" if self._closed else "there is no sink")
         sinks: dict[str, str] = {}
-        status: Status = "ok"
+        status: Literal["ok", "degraded", "holding"] = "ok"
         reasons: list[str] = []
         for line in self._lines:
             holding = line.gate.holding

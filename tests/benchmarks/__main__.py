@@ -26,7 +26,7 @@ from tests.benchmarks.subjects import CORE_IMPORT, SUBJECTS, versions
 ROOT = Path(__file__).resolve().parents[2]
 Results = dict[str, dict[str, list[dict[str, Any]]]]
 
-EVENTS = {"capture": 10_000, "loop": 10_000, "paced": 4000, "throughput": 20_000}
+EVENTS = {"capture": 10_000, "loop": 10_000, "paced": 2500, "throughput": 20_000}
 QUICK = {"capture": 300, "loop": 300, "paced": 200, "throughput": 500}
 MEASURES = (*EVENTS, "import", "backlog")
 
@@ -170,7 +170,7 @@ def _arguments() -> argparse.Namespace:
         "--only",
         help=f"subjects and measures, by comma: {', '.join(SUBJECTS)}; {', '.join(MEASURES)}",
     )
-    parser.add_argument("--repeats", type=int, help="default 5, quick 1")
+    parser.add_argument("--repeats", type=int, help="default 5, or 1 with --quick")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--markdown", type=Path, metavar="FILE")
     return parser.parse_args()

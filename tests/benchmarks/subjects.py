@@ -28,12 +28,14 @@ _QUEUE = 2_000_000
 def facts(count: int) -> list[Facts]:
     """
     Return what differs from event to event: customer, session, order, cart, trace, amount, items.
+
+    As in a shop, a session is several events long (about five in 20,000), among many others.
     """
     chance = random.Random(7)
+    people = [(f"c-{number // 2}", f"s-{number}") for number in range(4000)]
     return [
         (
-            f"c-{chance.randrange(5000)}",
-            f"s-{chance.randrange(20000)}",
+            *chance.choice(people),
             f"A-{chance.randrange(10**6):06d}",
             f"{chance.getrandbits(32):08x}",
             str(uuid.UUID(int=chance.getrandbits(128), version=4)),

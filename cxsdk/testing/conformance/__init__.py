@@ -1,0 +1,13 @@
+"""
+Conformance suites: subclass one in your tests to check a sink, spool or processor of your own.
+
+Each numbered guarantee of a Protocol in `cxsdk.typing` has a test of the same number.
+"""
+
+from __future__ import annotations
+
+from cxsdk.testing.conformance.processor import ProcessorConformance
+from cxsdk.testing.conformance.sink import SinkConformance
+from cxsdk.testing.conformance.spool import SpoolConformance
+
+__all__ = ["ProcessorConformance", "SinkConformance", "SpoolConformance"]

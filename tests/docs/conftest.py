@@ -1,0 +1,22 @@
+"""
+Every page runs in a folder of its own, with an environment that says nothing.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """
+    Keep spools and files of the pages in a temporary folder.
+    """
+    for name in [name for name in os.environ if name.startswith("CXSDK_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("CXSDK_SPOOL_DIR", str(tmp_path / "spool"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
