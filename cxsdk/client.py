@@ -193,6 +193,7 @@ class Client(Instrument):
         self._why_off = ""
         self._sinks = self._open_sinks()
         self._parts = self._build()
+        self._generation = self._parts.generation
         self._capture = self._switch()
 
     def _open_sinks(self) -> dict[str, Sink]:
@@ -250,7 +251,7 @@ class Client(Instrument):
         Return the capture of this process, or None when off or closed. For the verbs.
         """
         capture = self._capture
-        if capture is None or _fork.page[0] == self._parts.generation:
+        if capture is None or _fork.page[0] == self._generation:
             return capture
         return self._renew()
 
@@ -262,6 +263,7 @@ class Client(Instrument):
         voice.renew()
         old.abandon()
         self._parts = self._build()
+        self._generation = self._parts.generation
         self._capture = self._parts.capture
         return self._capture
 

@@ -59,28 +59,27 @@ def run(options: argparse.Namespace) -> int:
         return 2
     with Show(port=options.port, seed=options.seed, keep=options.keep) as show:
         print(f"collector: {show.collector.url}", flush=True)
-        with _until_interrupted() as stop:
+        with _until_interrupted(show.stop):
             with _screen.progress("customers", options.customers) as bar:
                 show.play(options.customers, lambda done: bar.at(done, f"{done} visited"))
             if not options.once:
                 _invite(show)
-                show.trickle(stop)
+                show.trickle()
             show.close_shop()
         return _end(show, options)
 
 
 @contextlib.contextmanager
-def _until_interrupted() -> Iterator[threading.Event]:
+def _until_interrupted(stop: threading.Event) -> Iterator[None]:
     """
-    Turn Ctrl-C and SIGTERM into an event, so that the shop is always ended properly.
+    Let Ctrl-C and SIGTERM set *stop*, so that the shop is always ended properly.
     """
-    stop = threading.Event()
     before = {
         number: signal.signal(number, lambda *_: stop.set())
         for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:
-        yield stop
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

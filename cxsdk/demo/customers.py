@@ -18,7 +18,8 @@ __all__ = ["Customer"]
 
 _CARRIERS = ("dhl", "dpd", "gls", "post_at")
 _TIMEOUT_S = 20.0
-_PAST_DAYS = 21
+_PAST_DAYS = (9, 24)
+"""Long enough ago that all that follows from an order lies in the past, too."""
 
 Moods = {"kept": HAPPY, "late": SORRY, "lost": UPSET}
 
@@ -69,7 +70,7 @@ class Customer:
         """
         dice = self._dice
         order = f"o-{1000 + self._number}-{nth}"
-        placed = _daytime(dice, dice.uniform(6, _PAST_DAYS))
+        placed = _daytime(dice, dice.uniform(*_PAST_DAYS))
         promised = placed + timedelta(days=3)
         how = dice.choices(("kept", "late", "lost"), (70, 22, 8))[0]
         self.past.append(how)

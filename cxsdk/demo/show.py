@@ -53,6 +53,8 @@ class Show:
     def __init__(self, *, port: int = 0, seed: int = 1, keep: bool = False) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="cxsdk-demo-"))
         """Where everything is kept while the demo runs."""
+        self.stop = threading.Event()
+        """Set it, from anywhere, to let no further customer in."""
         self.customers: list[Customer] = []
         """Who has visited the shop, in the order of their numbers."""
         self._port = port
@@ -124,7 +126,7 @@ class Show:
 
     def play(self, count: int, seen: Callable[[int], None] = lambda _: None) -> None:
         """
-        Let *count* customers visit, a few at a time; blocks until all have.
+        Let *count* customers visit, a few at a time; blocks until all have, or `stop` is set.
 
         Args:
             count: how many.
@@ -134,33 +136,35 @@ class Show:
         Raises:
             CXError: the shop did not answer one of them.
         """
-        made = [Customer(self.shop_url, number, self._seed) for number in range(count)]
-        self.customers += made
         with ThreadPoolExecutor(_AT_ONCE) as crowd:
-            visits = [crowd.submit(customer.live) for customer in made]
+            visits = [crowd.submit(self._visit, number) for number in range(count)]
             try:
                 for done, visit in enumerate(as_completed(visits), 1):
                     visit.result()
                     seen(done)
-            except httpx.HTTPError as error:
-                raise CXError(f"the shop stumbled: {error}\n{self.log()}") from error
             finally:
                 crowd.shutdown(cancel_futures=True)
+        self.customers.sort(key=lambda customer: customer.id)
 
-    def trickle(self, stop: threading.Event) -> None:
+    def _visit(self, number: int) -> None:
+        if self.stop.is_set():
+            return
+        customer = Customer(self.shop_url, number, self._seed)
+        try:
+            customer.live()
+        except httpx.HTTPError as error:
+            raise CXError(f"the shop stumbled: {error}\n{self.log()}") from error
+        self.customers.append(customer)
+
+    def trickle(self) -> None:
         """
-        Let further customers visit, one every second and a half, until *stop* is set.
+        Let further customers visit, one every second and a half, until `stop` is set.
 
         Raises:
             CXError: the shop did not answer one of them.
         """
-        while not stop.wait(_GAP_S):
-            customer = Customer(self.shop_url, len(self.customers), self._seed)
-            self.customers.append(customer)
-            try:
-                customer.live()
-            except httpx.HTTPError as error:
-                raise CXError(f"the shop stumbled: {error}\n{self.log()}") from error
+        while not self.stop.wait(_GAP_S):
+            self._visit(len(self.customers))
 
     # ---- looking --------------------------------------------------------------------------
 

@@ -123,7 +123,8 @@ class Interaction:
         except ValueError:
             # Left in another context than entered: that context ends with its own copy.
             pass
-        self.end(error)
+        if self._capture is not None:
+            self.end(error)
 
     async def __aenter__(self) -> Interaction:
         return self.__enter__()

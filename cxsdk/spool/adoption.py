@@ -84,7 +84,7 @@ class Adoption:
     def _scan(self) -> None:
         spool = self._spool
         folder = spool.root / spool.service / spool.environment
-        _sweep(folder)
+        directory.sweep(folder)
         for path in directory.incarnations(folder):
             if len(self._estates) >= _AT_ONCE:
                 self._scan_at = 0.0
@@ -302,14 +302,3 @@ def _resume_at(segment: Segment, sink: str, theirs: dict[str, str]) -> tuple[int
         return cursor.load(cursor.path_of(segment.path, sink))
     # By force for a sink that was not there: from where the slowest of theirs was.
     return min((cursor.load(cursor.path_of(segment.path, each))[0] for each in theirs), default=0), 0
-
-
-def _sweep(folder: Path) -> None:
-    # A process that died between making its directory and naming it.
-    try:
-        stale = [name for name in _disk.names(folder) if name.startswith(".new-")]
-    except OSError:
-        return
-    for name in stale:
-        if not directory.is_locked(folder / name):
-            directory.sweep(folder / name)

@@ -348,9 +348,9 @@ class Desk(Intake):
 
     def _erase_in(self, segment: Segment, tag: bytes, *, only_consent: bool) -> int:
         count = 0
-        start = min((each.cursor for each in segment.readings.values()), default=segment.start)
         try:
-            for frame in segment.frames(start):
+            # From the start: what is delivered lies here too until the segment is over.
+            for frame in segment.frames(segment.start):
                 if frame.tag != tag or frame.kind == Kind.VOID:
                     continue
                 if only_consent and not frame.kind & Kind.CONSENT_ONLY:

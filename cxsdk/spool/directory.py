@@ -10,6 +10,7 @@ import json
 import os
 import stat as modes
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ __all__ = [
     "may_map",
 ]
 
+_STALE_S = 60.0
 _MAPPABLE = frozenset({"ext4", "xfs", "tmpfs", "overlay"})
 VOLATILE = frozenset({"tmpfs", "ramfs", "overlay"})
 OWN_NAMES = frozenset({"erased", "quarantine"})
@@ -326,8 +328,19 @@ def may_map(kind: str) -> bool:
     return sys.platform == "linux" and kind in _MAPPABLE and hasattr(os, "posix_fallocate")
 
 
-def sweep(path: Path) -> None:
+def sweep(folder: Path) -> None:
     """
-    Remove a directory that was never finished.
+    Remove what processes left that died between making their directory and naming it.
     """
-    _clean_up(path)
+    try:
+        stale = [folder / name for name in _disk.names(folder) if name.startswith(".new-")]
+    except OSError:
+        return
+    for path in stale:
+        # A young one may be in the making, not locked yet. By the kernel's clock, as its stamps.
+        try:
+            age = time.time() - _disk.link_stat(path).st_mtime
+        except OSError:
+            continue
+        if age > _STALE_S and not is_locked(path):
+            _clean_up(path)

@@ -32,7 +32,8 @@ class Tombstones:
     """
     Files ``<root>/erased/<tag>-<a|c>-<ns>``: *a* for all, *c* for what consent alone holds.
 
-    A stone concerns segments begun before it. Looking costs one ``stat`` while nothing changed.
+    A stone concerns segments begun before it, so whoever heeds one begins new segments: what
+    the customer does later is not erased by an heir. Looking costs one ``stat`` while nothing changed.
     """
 
     def __init__(self, spool: FileSpool) -> None:
@@ -82,6 +83,7 @@ class Tombstones:
         for segment in spool._all_segments():
             self._apply(stone, segment)
         spool._dead.erase(stone.tag, only_consent=stone.only_consent)
+        spool._begin_anew()
         spool._erase_quarantine()
 
     def visit(self, segment: Segment) -> None:
@@ -104,7 +106,7 @@ class Tombstones:
         return stone
 
     def _apply(self, stone: _Stone, segment: Segment) -> None:
-        if segment.created_ns <= stone.at_ns:
+        if segment.created_ns < stone.at_ns:
             self._spool._erase_in(segment, stone.tag, only_consent=stone.only_consent)
 
     def _expire(self) -> None:

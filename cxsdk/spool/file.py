@@ -118,10 +118,12 @@ class FileSpool(Store):
 
         Leaves a tombstone, so that other owners under this root do the same within 30 s.
         """
-        if tag != bytes(8):
-            self._tombstones.put(tag, only_consent=only_consent)
-            self._erase_quarantine()
+        if tag == bytes(8):
+            return 0
+        self._tombstones.put(tag, only_consent=only_consent)
+        self._erase_quarantine()
         count = super().erase(tag, only_consent=only_consent)
+        self._begin_anew()
         self._tell()
         return count
 

@@ -252,6 +252,16 @@ class Store(Desk):
             self._disk_failed(error)
             return None
 
+    def _begin_anew(self) -> None:
+        """
+        Have both lanes go on in new segments.
+        """
+        for track in self._tracks:
+            if isinstance(track.active, FileSegment) and track.active.mark[1]:
+                self._retire_active(track, track.active)
+        with self._book:
+            self._seal_full()
+
     def _seal_due(self) -> None:
         now = self._clock.monotonic()
         for track in self._tracks:

@@ -12,6 +12,7 @@ KILLS = 102
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_nothing_accepted_is_lost_by_kills(tmp_path, capsys):
     """A hundred kills at 2,000 events a second: every accepted event is in the collector, once."""
     report = run(tmp_path, KILLS, seed=7)
@@ -27,6 +28,7 @@ def test_nothing_accepted_is_lost_by_kills(tmp_path, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_kill_loop_can_fail(tmp_path, capsys):
     """The negative control: a buffered file in the library's place loses events to the same kills."""
     report = run(tmp_path, 6, seed=7, library="buffered")

@@ -151,11 +151,23 @@ def leave(tmp_path):
             process.communicate(timeout=30)
 
 
-def eventually(true, seconds=20.0):
+@pytest.fixture
+def busy(tmp_path):
     """
-    Look until *true* is, at most that long; return what it was last.
+    The spool of a process that emits as fast as it can, after its first sealed segment.
     """
-    end = time.monotonic() + seconds
-    while not (found := true()) and time.monotonic() < end:
-        time.sleep(0.02)
-    return found
+    root = tmp_path / "busy"
+    process = subprocess.Popen(
+        [sys.executable, "-c", LEAVE, str(root), "busy", "test", "http://127.0.0.1:9", "999999999"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environ(),
+    )
+    try:
+        end = time.monotonic() + 20
+        while not list(root.rglob("*.seg")) and time.monotonic() < end:
+            time.sleep(0.02)
+        yield root
+    finally:
+        process.kill()
+        process.communicate()

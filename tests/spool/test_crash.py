@@ -16,7 +16,7 @@ import pytest
 
 WRITER = textwrap.dedent(
     """
-    import mmap, pathlib, struct, sys, threading
+    import mmap, os, pathlib, struct, sys, threading
     from cxsdk._clock import SystemClock
     from cxsdk.config import SpoolOptions
     from cxsdk.spool import open_spool
@@ -36,8 +36,9 @@ WRITER = textwrap.dedent(
         lane = "vital" if thread == 0 else "bulk"
         while True:
             number += 1
-            assert spool.append(lane, b'{"t":%d,"n":%d,"x":"%s"}' % (thread, number, b"y" * 200),
-                                0, bytes(8))
+            payload = b'{"t":%d,"n":%d,"x":"%s"}' % (thread, number, b"y" * 200)
+            if not spool.append(lane, payload, 0, bytes(8)):
+                os._exit(3)
             acked[thread * 8:thread * 8 + 8] = struct.pack("<Q", number)
 
     for thread in range(4):
@@ -66,11 +67,11 @@ def test_no_acknowledged_record_is_lost_by_a_kill(bench, tmp_path, mode):
         ):
             acked = mmap.mmap(file.fileno(), 64)
             process.stdout.readline()
-            while not acked[24:32].strip(b"\0"):
+            while not acked[24:32].strip(b"\0") and process.poll() is None:
                 time.sleep(0.001)
             time.sleep(rand.uniform(0.001, 0.03))
             process.kill()
-            process.wait()
+            assert process.wait() == -signal.SIGKILL
             wanted = struct.unpack("<4Q", acked[:32])
             acked.close()
         heir = bench.open(mode)

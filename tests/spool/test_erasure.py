@@ -1,0 +1,142 @@
+"""
+Erasure: the bytes are gone from files, dead letters and other owners' directories.
+"""
+
+import pytest
+
+from cxsdk.spool import inspect
+
+ALICE, BOB = b"alice---", b"bob-----"
+
+
+def bytes_below(root):
+    return b"".join(path.read_bytes() for path in root.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_the_bytes_are_gone_in_place(bench, mode, sealed):
+    """Neither an active nor a sealed segment holds the payload any more; others are whole."""
+    spool = bench.open(mode)
+    for number in range(5):
+        spool.append("bulk", b"secret%d" % number, 0, ALICE)
+        spool.append("bulk", b"open%d" % number, 0, BOB)
+    if sealed:
+        bench.clock.turn(301)
+        spool.maintain()
+    assert spool.erase(ALICE) == 5
+    assert b"secret" not in bytes_below(bench.root)
+    bench.clock.turn(1)
+    spool.append("bulk", b"after", 0, ALICE)
+    bench.crash(spool)
+    verdicts = [inspect.verify(each.path) for each in inspect.spools(bench.root)]
+    assert [(each.frames, each.voided, each.ok) for each in verdicts] == [(6, 5, True)]
+    heir = bench.open(mode)
+    heir.maintain()
+    assert bench.drain(heir) == [*(b"open%d" % number for number in range(5)), b"after"]
+    assert heir.counts("default").balance() == 0
+
+
+def test_other_owners_heed_the_tombstone_before_they_lease(bench):
+    """A second live process leases nothing of the customer after the first one erased."""
+    first, second = bench.open(), bench.open()
+    first.append("bulk", b"secret1", 0, ALICE)
+    second.append("bulk", b"secret2", 0, ALICE)
+    second.append("bulk", b"open", 0, BOB)
+    bench.clock.turn(1)
+    first.erase(ALICE)
+    assert bench.drain(second) == [b"open"]
+    assert second.counts("default").dropped == {"erased": 1}
+    assert b"secret" not in bytes_below(bench.root)
+
+
+def test_a_dead_owners_events_are_erased_at_adoption(bench):
+    """What lay in a dead process's directory is erased before the heir can lease it."""
+    dead = bench.open()
+    dead.append("bulk", b"secret", 0, ALICE)
+    bench.crash(dead)
+    bench.clock.turn(1)
+    bench.open(service="other").erase(ALICE)
+    heir = bench.open()
+    heir.maintain()
+    assert bench.drain(heir) == []
+    assert heir.counts("default").dropped == {"erased": 1}
+
+
+def test_dead_letters_are_erased(bench):
+    """Dead letters of the customer go, those of others stay."""
+    spool = bench.open()
+    spool.append("bulk", b'"secret"', 0, ALICE)
+    spool.append("bulk", b'"open"', 0x80, BOB)
+    for record in spool.lease("default", "bulk", 2, 100):
+        spool.bury("default", record, "invalid", "no", 1)
+    spool.erase(ALICE, only_consent=True)
+    assert b"secret" in bytes_below(bench.root)
+    spool.erase(ALICE)
+    found = bytes_below(bench.root)
+    assert b"secret" not in found
+    assert b"open" in found
+    spool.erase(BOB, only_consent=True)
+    assert b"open" not in bytes_below(bench.root)
+
+
+def test_a_torn_blank_is_skipped(bench):
+    """A kill in the middle of blanking leaves a record that is skipped and not quarantined."""
+    spool = bench.open()
+    for payload in (b"before", b"secret", b"behind"):
+        spool.append("bulk", payload, 0, ALICE if payload == b"secret" else BOB)
+    spool.close()
+    (path,) = bench.root.glob("*/*/*/*.seg")
+    data = bytearray(path.read_bytes())
+    at = data.index(b"secret") - 29
+    data[at : at + 4] = b"\xff\x02\xc5\xfe"
+    path.write_bytes(data)
+    heir = bench.open()
+    heir.maintain()
+    assert bench.drain(heir) == [b"before", b"behind"]
+    assert heir.counts("default").dropped == {}
+    assert not list((bench.root / "quarantine").glob("*"))
+
+
+def test_nobody_is_never_erased(bench):
+    """The tag of nobody erases nothing."""
+    spool = bench.open()
+    spool.append("bulk", b"x", 0, bytes(8))
+    assert spool.erase(bytes(8)) == 0
+    assert bench.drain(spool) == [b"x"]
+
+
+def test_a_lease_in_flight_is_not_buried(bench):
+    """A record erased while a sink had it does not become a dead letter."""
+    spool = bench.open()
+    spool.append("bulk", b"secret", 0, ALICE)
+    (record,) = spool.lease("default", "bulk", 1, 100)
+    spool.erase(ALICE)
+    spool.bury("default", record, "invalid", "no", 1)
+    counts = spool.counts("default")
+    assert (counts.dead_lettered, counts.dropped, counts.balance()) == (0, {"erased": 1}, 0)
+    assert b"secret" not in bytes_below(bench.root)
+
+
+def test_inspection_tells_what_is_there(bench):
+    """The read-only look names owner, sinks, counts and age, and takes nothing away."""
+    spool = bench.open(sinks=("default", "second"))
+    for number in range(4):
+        spool.append("bulk", b"%d" % number, 0, BOB)
+    spool.ack("default", spool.lease("default", "bulk", 1, 100))
+    (found,) = inspect.spools(bench.root)
+    assert (found.service, found.environment, found.alive, found.format) == (
+        "shop",
+        "test",
+        True,
+        1,
+    )
+    assert (found.records, found.pending) == (4, {"default": 3, "second": 4})
+    assert [each.payload for each in inspect.records(found.path, sink="default")] == [
+        b"1",
+        b"2",
+        b"3",
+    ]
+    bench.crash(spool)
+    (found,) = inspect.spools(bench.root)
+    assert found.alive is False
+    assert found.oldest_ns > 0
