@@ -51,11 +51,14 @@ REASONS: dict[str, str] = {
     "consent": "the customer's consent does not allow it; see privacy.consent and cx.scope(consent=…)",
     "sampled": "CXSDK_INTERACTION_SAMPLE or capture.sample keeps only a share of interactions",
     "invalid": "a fact does not fit the standard; the log names the field, strict=True raises it",
+    "customer_is_address": "no key is set and the id looks like an address or a number; set CXSDK_KEY",
+    "encode": "an attribute that JSON cannot carry; use plain values",
     "too_large": "larger than capture.max_event_bytes also after shortening; keep attributes small",
     "processor": "a processor of the team's own returned None, or failed (fail closed)",
     "spool_full": "neither disk nor memory had room; look at free space and at the collector",
     "disabled": "CXSDK_DISABLED, or the spool mode is off",
     "closed": "the verb ran after cx.close()",
+    "internal": "a mistake of ours; the log has it, please report it",
 }
 """Reason of a `Dropped` → what it means and what to do."""
 

@@ -86,7 +86,7 @@ def _until_interrupted(stop: threading.Event) -> Iterator[None]:
 
 
 def _invite(show: Show) -> None:
-    print(f"Open {show.collector.url}/ in a browser. Journeys worth a look:")
+    print(f"Open {show.collector.url}/?range=7d in a browser. Journeys worth a look:")
     for words, customer in show.worth_seeing().items():
         print(f"  {show.journey_url(customer)}  {words}")
     print("Customers trickle on; Ctrl-C ends the demo.", flush=True)

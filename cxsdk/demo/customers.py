@@ -18,8 +18,8 @@ __all__ = ["Customer"]
 
 _CARRIERS = ("dhl", "dpd", "gls", "post_at")
 _TIMEOUT_S = 20.0
-_PAST_DAYS = (9, 24)
-"""Long enough ago that all that follows from an order lies in the past, too."""
+_PAST_DAYS = (6, 18)
+"""Long enough ago that the parcel has come, or has not."""
 
 Moods = {"kept": HAPPY, "late": SORRY, "lost": UPSET}
 
@@ -89,7 +89,7 @@ class Customer:
             "/backoffice/carrier",
             order=order,
             customer=self.id,
-            at=arrived.isoformat(),
+            at=_past(arrived),
             org=dice.choice(_CARRIERS),
             how=how,
             late_by=late_days * 86_400,
@@ -106,7 +106,7 @@ class Customer:
         chat = self._post(
             "/backoffice/chats",
             customer=self.id,
-            at=(when + timedelta(hours=3)).isoformat(),
+            at=_past(when + timedelta(hours=3)),
             case=f"case-{order}",
             agent=f"agent-{self._dice.randrange(1, 6)}",
             wait=self._dice.randrange(120, 900),
@@ -118,7 +118,7 @@ class Customer:
             reaction="complain",
             evidence="declared",
             about=[chat["id"]],
-            at=(when + timedelta(hours=3)).isoformat(),
+            at=_past(when + timedelta(hours=3)),
             text="Nobody told me that it was lost.",
             key=f"complain-{order}",
         )
@@ -127,7 +127,7 @@ class Customer:
             order=order,
             customer=self.id,
             amount="49.90",
-            at=(when + timedelta(hours=4)).isoformat(),
+            at=_past(when + timedelta(hours=4)),
         )
 
     def _was_asked(self, how: str, about: str, order: str, when: datetime) -> None:
@@ -151,7 +151,7 @@ class Customer:
             customer=self.id,
             about=[about],
             solicited=True,
-            at=when.isoformat(),
+            at=_past(when),
             key=f"survey-{order}",
             **said,
         )
@@ -170,7 +170,7 @@ class Customer:
                     reaction=reaction,
                     about=[about],
                     attribution="rule",
-                    at=when.isoformat(),
+                    at=_past(when),
                     key=f"{reaction}-{order}",
                 )
 
@@ -228,6 +228,13 @@ class Customer:
         )
         if dice.random() < 0.4:
             self._post("/feedback", ces=7 - 2 * transfers, csat=5 - transfers)
+
+
+def _past(when: datetime) -> str:
+    """
+    Return *when* as text, but nothing of the future: what would come next has just come.
+    """
+    return min(when, datetime.now(UTC) - timedelta(minutes=5)).isoformat()
 
 
 def _daytime(dice: random.Random, days_ago: float) -> datetime:

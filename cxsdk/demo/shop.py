@@ -24,6 +24,8 @@ import cxsdk as cx
 __all__ = ["CardDeclinedError", "create_app", "main"]
 
 _DRAIN_S = 15.0
+_FORGIVEN_S = 86_400
+"""A parcel that is a day late still counts as delivered, late."""
 
 Reply = tuple[dict[str, Any], int]
 
@@ -66,6 +68,11 @@ def create_app() -> flask.Flask:
 
 
 def _open_scope() -> None:
+    if flask.request.path.startswith("/backoffice"):
+        # Other systems call here, in nobody's session; each call says whom it is about.
+        flask.g.scope = cx.scope()
+        flask.g.scope.__enter__()
+        return
     session = flask.session
     session.setdefault("sid", uuid.uuid4().hex)
     flask.g.scope = cx.scope(
@@ -229,9 +236,12 @@ def past_order() -> Reply:
         key=f"placed-{order}",
         outcome="success",
         goal_met="yes",
+        channel="web",
+        medium="web_page",
         value=(said["amount"], "EUR"),
         refs={"order": order},
     )
+    at += timedelta(seconds=1)
     cx.promise("delivery", key=order, due_date=said["due_date"], customer=who, at=at,
                refs={"order": order})  # fmt: skip
     if said.get("warranty"):
@@ -269,7 +279,10 @@ def carrier() -> Reply:
         promise.broken(reason="parcel_lost", at=at)
     elif said["how"] == "late":
         promise.at_risk(reason="carrier_delay", at=at - timedelta(days=2))
-        promise.broken(reason="carrier_delay", at=at, late_by=said["late_by"])
+        if said["late_by"] <= _FORGIVEN_S:
+            promise.kept(at=at, late_by=said["late_by"])
+        else:
+            promise.broken(reason="carrier_delay", at=at, late_by=said["late_by"])
     else:
         promise.kept(at=at)
     return _done(happened)
@@ -306,7 +319,8 @@ def refund() -> Reply:
     order, who, at = said["order"], said["customer"], said["at"]
     cx.promise("refund", key=f"refund-{order}", customer=who, at=at, value=(said["amount"], "EUR"),
                due_at=at + timedelta(days=2))  # fmt: skip
-    cx.commitment(f"refund-{order}", customer=who).kept(at=at + timedelta(hours=20))
+    done = min(at + timedelta(hours=20), datetime.now(UTC))
+    cx.commitment(f"refund-{order}", customer=who).kept(at=done)
     return _done(
         cx.resolved(
             "delivery_failure",
@@ -314,7 +328,7 @@ def refund() -> Reply:
             severity="blocking",
             resolution="refunded",
             customer=who,
-            at=at + timedelta(hours=20),
+            at=done,
         )
     )
 

@@ -78,7 +78,9 @@ class Interaction:
     customer: Any
     """The host's id of the customer; None: the scope's."""
 
-    def __init__(self, source: Any, site: Any, customer: Any, fails: Any, options: Any) -> None:
+    def __init__(
+        self, source: Any, site: Any, customer: Any = None, fails: Any = None, options: Any = None
+    ) -> None:
         self._source = source
         self._site = site
         self.customer = customer

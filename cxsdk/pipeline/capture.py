@@ -128,8 +128,8 @@ class Capture:
                 if refusal is not None:
                     return refusal
             attributes = draft.attributes
-            if attributes and self._redactor is not None:
-                draft.attributes = self._redactor.attributes(attributes)
+            if attributes and (self._redactor is None or not self._redactor.passes(attributes)):
+                draft.attributes = self._clean(attributes)
             if self.processors:
                 return self._processed_interaction(draft, duration_ms, said, state)
             seq = self._next_bulk()
@@ -178,6 +178,10 @@ class Capture:
             draft.sampledrate = self._sampler.one_in
             draft.is_linked = True
         return None
+
+    def _clean(self, attributes: dict[str, Any]) -> dict[str, Any]:
+        attributes = without_none(attributes)
+        return self._redactor.attributes(attributes) if self._redactor else attributes
 
     def _processed_interaction(
         self, draft: Draft, duration_ms: int, said: str | None, state: str
@@ -259,11 +263,9 @@ class Capture:
 
     def _redact(self, draft: Draft) -> None:
         if draft.attributes:
-            draft.attributes = without_none(plain(draft.attributes))
+            draft.attributes = self._clean(plain(draft.attributes))
         if self._redactor is None:
             return
-        if draft.attributes:
-            draft.attributes = self._redactor.attributes(draft.attributes)
         for name in _FREE_TEXT:
             if isinstance(draft.data.get(name), str):
                 draft.data[name] = self._redactor.text(draft.data[name])

@@ -141,10 +141,7 @@ class Encoder:
         if len(data) > 1 + (met is not None):
             rest += self._rare(data)
         if draft.attributes:
-            ext = self._json(draft.attributes)
-            if b":null" in ext:
-                ext = self._json(without_none(draft.attributes))
-            rest += f"{self._ext}{ext.decode()}}}"
+            rest += f"{self._ext}{self._json(draft.attributes).decode()}}}"
         links = ""
         if known.partition is not None or draft.is_linked or get_current():
             links = self._links(draft)

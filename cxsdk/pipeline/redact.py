@@ -165,8 +165,16 @@ class Redactor:
         Returns:
             *values* itself, or a new dict. Of two keys that become alike the later is numbered.
         """
+        return values if self.passes(values) else self._mapping(values, 0)
+
+    def passes(self, values: dict[str, Any]) -> bool:
+        """
+        Say at a glance that *values* is flat, clean and without None; False: look closer.
+
+        The hot path: mostly set look-ups, about 1 µs for eleven values.
+        """
         if not self._clean_keys.issuperset(values) and not self._are_clean_keys(values):
-            return self._mapping(values, 0)
+            return False
         clean = self._clean
         short = []
         try:
@@ -181,11 +189,10 @@ class Redactor:
                 elif not value < _SMALLEST_CARD:
                     break
             else:
-                if not short or self._are_plain(short):
-                    return values
+                return not short or self._are_plain(short)
         except (TypeError, ValueError):
             pass
-        return self._mapping(values, 0)
+        return False
 
     def value(self, value: Any) -> Any:
         """

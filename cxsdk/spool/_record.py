@@ -133,6 +133,9 @@ def find(data: bytes, at: int, base: int) -> Frame | None:
     """
     Return the first valid record at or after ``data[at:]``.
     """
+    frame = parse(data, at, base)
+    if frame is not None:
+        return frame  # no search for what is mostly not there, to the end of the segment
     while True:
         places = [place for word in (COMMIT, VOIDED) if (place := data.find(word, at)) >= 0]
         if not places:

@@ -233,7 +233,12 @@ class FileSegment(Segment):
             self.view[tail + 4 : end] = pack_crc(crc32(body)) + body
             self.view[tail : tail + 4] = COMMIT
         elif self.fd is not None:
-            _write_whole(self.fd, encode(payload, self.first_seq + count, kind, tag), tail)
+            # One writer per file: what was cut short or interrupted is undone by cutting it off.
+            try:
+                _write_whole(self.fd, encode(payload, self.first_seq + count, kind, tag), tail)
+            except BaseException:
+                _truncate_quietly(self.fd, tail)
+                raise
         else:
             return False
         self.mark = (end, count + 1)
@@ -307,8 +312,8 @@ class FileSegment(Segment):
             return
         fd = self.fd if self.fd is not None else _disk.open_write(self.path)
         try:
-            _write_whole(fd, VOIDED, frame.offset, undo=False)
-            _write_whole(fd, rest, frame.offset + 4, undo=False)
+            _write_whole(fd, VOIDED, frame.offset)
+            _write_whole(fd, rest, frame.offset + 4)
         finally:
             if fd != self.fd:
                 _disk.close(fd)
@@ -379,18 +384,9 @@ class FileSegment(Segment):
             _disk.close(fd)
 
 
-def _write_whole(fd: int, data: bytes, offset: int, *, undo: bool = True) -> None:
-    # One writer per file: a short or interrupted write is undone by cutting the file.
-    try:
-        if _disk.pwrite(fd, data, offset) == len(data):
-            return
-    except BaseException:
-        if undo:
-            _truncate_quietly(fd, offset)
-        raise
-    if undo:
-        _truncate_quietly(fd, offset)
-    raise OSError(errno.ENOSPC, "short write")
+def _write_whole(fd: int, data: bytes, offset: int) -> None:
+    if _disk.pwrite(fd, data, offset) != len(data):
+        raise OSError(errno.ENOSPC, "short write")
 
 
 def _truncate_quietly(fd: int, size: int) -> None:

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -33,6 +35,7 @@ class Host:
             text=True,
             env=environment(**env),
             cwd=folder,
+            start_new_session=True,
         )
 
     def line(self):
@@ -41,13 +44,18 @@ class Host:
         assert line, self.process.communicate(timeout=GUARD_S)[1]
         return json.loads(line)
 
+    def kill(self):
+        """End it and all that it forked; they would hold its output open."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
     def end(self, guard=GUARD_S):
         """Wait for its end; return what it said last, its return code, words and seconds."""
         began = time.monotonic()
         try:
             out, err = self.process.communicate(timeout=guard)
         except subprocess.TimeoutExpired:
-            self.process.kill()
+            self.kill()
             out, err = self.process.communicate()
             pytest.fail(f"the host hangs: {out}\n{err}")
         last = json.loads(out.splitlines()[-1]) if out.strip() else {}
@@ -87,8 +95,7 @@ def start(tmp_path, root):
 
     yield start
     for host in running:
-        if host.process.poll() is None:
-            host.process.kill()
+        host.kill()
         with contextlib.suppress(ValueError):  # it was read to its end
             host.process.communicate()
 

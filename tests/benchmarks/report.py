@@ -98,7 +98,8 @@ def _of_otel(report: Report, kind: str, field: str) -> float | None:
 def _flatness(report: Report) -> float | None:
     runs = report["results"].get("cxsdk", {}).get("backlog", [])
     costs = [at["p50_us"] for at in runs[0].get("at", {}).values()] if runs else []
-    return max(costs) / costs[0] if len(costs) > 1 else None
+    # The first thousand calls of a process are its slowest: not the measure of flatness.
+    return costs[-1] / min(costs[:-1]) if len(costs) > 1 else None
 
 
 def _targets(report: Report) -> list[str]:
@@ -109,7 +110,7 @@ def _targets(report: Report) -> list[str]:
         ("CPU per event ÷ best peer", _of_best(report, "throughput", "cpu_us"), 0.25, "≤ 0.25", False),
         ("events/s ÷ best peer", _of_best(report, "throughput", "events_per_s", most=True), 4.0, "≥ 4", True),
         ("import above the three core packages (ms)", median(report, "cxsdk", "import", "above_core_ms"), 40.0, "≤ 40 ms", False),
-        ("cost at most spooled ÷ cost at 10³ (p50)", _flatness(report), 1.3, "flat (≤ 1.3)", False),
+        ("p50 at most spooled ÷ least before it", _flatness(report), 1.3, "flat (≤ 1.3)", False),
     ]  # fmt: skip
     cells = [
         [
@@ -137,7 +138,8 @@ def _backlog(report: Report) -> list[str]:
         for mark, at in runs[0]["at"].items()
     ]
     table = _table(["spooled, collector away", "p50 (µs)", "p99 (µs)", "resident (MB)"], rows)
-    return ["", *table]
+    kept = f"kept {runs[0]['counted']:,} of {runs[0]['emitted']:,}, level {runs[0]['level']}"
+    return ["", *table, "", kept]
 
 
 def _errors(report: Report) -> list[str]:

@@ -142,7 +142,13 @@ def backlog(args: argparse.Namespace, emit: Emit, finish: Finish) -> dict[str, A
         done = mark
         found[str(mark)] = {**_spread(costs), "rss_mb": _resident_mb()}
         mark *= 10
-    return {"at": found}
+    import cxsdk
+
+    stats = cxsdk.stats()
+    sink = stats["sinks"]["default"]
+    # Without this a spool that shed or fell back to memory would look flat too.
+    kept = sink["spooled"] + sink["in_flight"]
+    return {"at": found, "emitted": done, "counted": kept, "level": stats["spool"]["level"]}
 
 
 def _resident_mb() -> float:

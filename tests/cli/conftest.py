@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -149,25 +148,3 @@ def leave(tmp_path):
     for process in living:
         if process.poll() is None:
             process.communicate(timeout=30)
-
-
-@pytest.fixture
-def busy(tmp_path):
-    """
-    The spool of a process that emits as fast as it can, after its first sealed segment.
-    """
-    root = tmp_path / "busy"
-    process = subprocess.Popen(
-        [sys.executable, "-c", LEAVE, str(root), "busy", "test", "http://127.0.0.1:9", "999999999"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=environ(),
-    )
-    try:
-        end = time.monotonic() + 20
-        while not list(root.rglob("*.seg")) and time.monotonic() < end:
-            time.sleep(0.02)
-        yield root
-    finally:
-        process.kill()
-        process.communicate()

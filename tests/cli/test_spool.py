@@ -6,6 +6,9 @@ from __future__ import annotations
 
 import json
 
+from cxsdk.cli import main
+from cxsdk.spool import inspect
+
 
 def lines(found):
     return [line.split() for line in found.stdout.splitlines()]
@@ -61,10 +64,14 @@ def test_verify_finds_nothing_in_a_sound_spool(cxsdk, leave):
     assert (verdict["ok"], verdict["events"], verdict["missing"]) == (True, 40, 0)
 
 
-def test_verify_of_a_spool_in_use_finds_nothing(cxsdk, busy):
-    """Segments that a busy owner seals and renames meanwhile are no damage."""
-    found = cxsdk("spool", "verify", "--dir", busy)
-    assert found.returncode == 0, found.stdout
+def test_what_a_living_owner_renames_is_no_damage(leave, monkeypatch):
+    """A segment that is gone at the second look was sealed or delivered; damage would stay."""
+    root = leave(5, service="lives")
+    looks = [inspect.Verdict(problems=("No such file",)), inspect.Verdict(frames=5)]
+    monkeypatch.setattr(inspect, "verify", lambda _: looks.pop(0))
+    assert main(["spool", "verify", "--dir", str(root)]) == 0
+    monkeypatch.setattr(inspect, "verify", lambda _: inspect.Verdict(corrupt=(("a.seg", 1),)))
+    assert main(["spool", "verify", "--dir", str(root)]) == 1
 
 
 def test_verify_finds_damage(cxsdk, leave):

@@ -16,6 +16,7 @@ def folder(tmp_path, monkeypatch):
     """
     for name in [name for name in os.environ if name.startswith("CXSDK_")]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("CXSDK_STRICT", "1")
     monkeypatch.setenv("CXSDK_SPOOL_DIR", str(tmp_path / "spool"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.chdir(tmp_path)

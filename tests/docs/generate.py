@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import itertools
 import re
 import sys
 import textwrap
@@ -85,10 +86,10 @@ def field_docs(cls: type) -> dict[str, str]:
     tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
     body = tree.body[0].body  # type: ignore[attr-defined]
     found: dict[str, str] = {}
-    for one, after in zip(body, body[1:], strict=False):
-        if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name):
-            if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
-                found[one.target.id] = str(after.value.value)
+    for one, after in itertools.pairwise(body):
+        is_field = isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)
+        if is_field and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+            found[one.target.id] = str(after.value.value)
     return found
 
 
@@ -127,9 +128,8 @@ def signature(name: str, shown: Callable[..., Any]) -> str:
     """
     found = inspect.signature(shown)
     parts = list(_parameters(found))
-    returns = "" if found.return_annotation in {found.empty, None, "None"} else (
-        f" -> {_annotation(found.return_annotation)}"
-    )
+    is_silent = found.return_annotation in {found.empty, None, "None"}
+    returns = "" if is_silent else f" -> {_annotation(found.return_annotation)}"
     line = f"{name}({', '.join(parts)}){returns}"
     if len(line) <= _WIDE:
         return line
@@ -177,9 +177,7 @@ They return [`Accepted`](#accepted) or a falsy [`Dropped`](#dropped), never bloc
 (strict mode aside).
 """
 
-_MEMBERS_OF_INTERACTION = (
-    "expect", "effort", "waited", "value", "end",
-)  # fmt: skip
+_MEMBERS_OF_INTERACTION = ("expect", "effort", "waited", "value", "end")
 
 
 def _entry(name: str) -> str:
@@ -227,7 +225,10 @@ def _properties(cls: type) -> str:
         for name, value in vars(cls).items()
         if isinstance(value, property) and not name.startswith("_")
     ]
-    docs = {**{n: inspect.cleandoc(v.__doc__ or "").removeprefix("Return ") for n, v in found}, **field_docs(cls)}
+    docs = {
+        **{n: inspect.cleandoc(v.__doc__ or "").removeprefix("Return ") for n, v in found},
+        **field_docs(cls),
+    }
     return "\n".join(f"- `{n}`: {_inline(docs[n])}".replace("\n", "\n  ") for n in docs)
 
 
@@ -258,8 +259,8 @@ def api() -> str:
             if name == "commitment":
                 out += ["#### A promise made earlier", markdown(CommitmentHandle.__doc__)]
                 out.append(_methods(CommitmentHandle, _public(CommitmentHandle)))
-    out += ["## Testing", "In `cxsdk.testing`; see [test your instrumentation]"
-            "(../how-to/test-your-instrumentation.md)."]  # fmt: skip
+    page = "../how-to/test-your-instrumentation.md"
+    out += ["## Testing", f"In `cxsdk.testing`; see [test your instrumentation]({page})."]
     for name in testing.__all__:
         value = getattr(testing, name)
         out.append(f"### `testing.{name}`")
@@ -283,8 +284,18 @@ The [off switches](#off-switches) are the other way round: there the environment
 are pulled without a deploy.
 A wrong argument raises `ConfigurationError`, since a developer is looking.
 A wrong environment variable is ignored with a warning, since a deployment must not fail over it.
+Six have no value that would be right instead and stop `init` as well: {fatal}.
 `cxsdk doctor` shows every value in force and where it came from.
 """
+
+FATAL = (
+    "CXSDK_SERVICE",
+    "CXSDK_COLLECTOR",
+    "CXSDK_ENVIRONMENT",
+    "CXSDK_TZ",
+    "CXSDK_NAMESPACE",
+    "CXSDK_TYPE_PREFIX",
+)
 
 _SWITCHES = """\
 These win over arguments.
@@ -369,7 +380,8 @@ def configuration() -> str:
             *(f"| `{r.env}` | `{r.path}` | {_SWITCH_WORDS[r.path]} |" for r in config.SWITCHES),
         ]
     )
-    out = [_NOTE + _CONFIGURATION, "## Arguments of init", _of_init(variables)]
+    fatal = ", ".join(f"`{name}`" for name in FATAL)
+    out = [_NOTE + _CONFIGURATION.format(fatal=fatal), "## Arguments of init", _of_init(variables)]
     out += ["## Off switches", _SWITCHES.format(table=switches)]
     for name, cls in config._GROUPS.items():
         summary = _paragraphs(inspect.cleandoc(cls.__doc__ or ""))[0]

@@ -19,7 +19,7 @@ FOREIGN = frozenset({"reference/events.md", "decisions.md"})
 _FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>`{3,})(?P<info>.*)$")
 _HEADING = re.compile(r"^(#{1,6}) (.+)$")
 _LINK = re.compile(r"(?<!\!)\[[^\]]*\]\(([^)\s]+)\)")
-_MODE = re.compile(r"^<!-- docs: (\w+) -->$", re.MULTILINE)
+_MODE = re.compile(r"^<!-- docs: (\w+)(?:, refuses ([\w ]+))? -->$", re.MULTILINE)
 
 
 class Block(NamedTuple):
@@ -44,6 +44,8 @@ class Page:
         self.text = path.read_text("utf-8")
         found = _MODE.search(self.text)
         self.mode = found[1] if found else "capture"
+        self.refuses = frozenset(((found and found[2]) or "").split())
+        """Reasons for which the page shows events that are not taken."""
         self.blocks = list(_blocks(self.text))
 
     def __repr__(self) -> str:
@@ -88,7 +90,7 @@ class Page:
         Return the text under *heading* up to the next heading of its level or above.
         """
         level = heading.split(" ", 1)[0]
-        _, found, rest = self.text.partition(f"\n{heading}\n")
+        _, found, rest = f"\n{self.text}".partition(f"\n{heading}\n")
         assert found, f"{self.name} has no heading {heading!r}"
         return re.split(rf"\n#{{1,{len(level)}}} ", rest)[0]
 
@@ -123,7 +125,11 @@ def pages() -> list[Page]:
     """
     Return README, CHANGELOG and every page below docs.
     """
-    return [Page(README), Page(ROOT / "CHANGELOG.md"), *(Page(p) for p in sorted(DOCS.rglob("*.md")))]
+    return [
+        Page(README),
+        Page(ROOT / "CHANGELOG.md"),
+        *(Page(p) for p in sorted(DOCS.rglob("*.md"))),
+    ]
 
 
 def ours() -> list[Page]:

@@ -4,8 +4,8 @@ Running the Python blocks of a page, in order, in one namespace.
 How is said by a comment at the top of the page::
 
     <!-- docs: capture -->    (the default) inside ``cxsdk.testing.capture()``, strict
+    <!-- docs: capture, refuses consent -->  the same; the page shows a refusal on purpose
     <!-- docs: collector -->  against a real collector instead of http://127.0.0.1:4180
-    <!-- docs: faults -->     against a `FaultCollector` instead of it
     <!-- docs: pytest -->     all blocks together are a test module, run by pytest
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import linecache
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,8 +24,9 @@ import cxsdk as cx
 from cxsdk import _default
 from cxsdk.collector import Collector
 from cxsdk.testing import capture
-from cxsdk.testing.faults import FaultCollector
 from tests.docs.pages import Page
+
+__all__ = ["SHOWN_URL", "run"]
 
 SHOWN_URL = "http://127.0.0.1:4180"
 
@@ -37,10 +39,13 @@ def run(page: Page, folder: Path) -> dict[str, Any]:
         _run_as_tests(page, folder)
         return {}
     namespace: dict[str, Any] = {"__name__": "__docs__", "__file__": str(folder / "page.py")}
+    before = signal.getsignal(signal.SIGTERM)
     with _surroundings(page.mode) as url:
         try:
             _execute(page, namespace, url)
+            namespace["refused"] = cx.stats().get("refused", {})
         finally:
+            signal.signal(signal.SIGTERM, before)
             client = _default.replace(None)
             if client is not None:
                 client.close(1.0)
@@ -52,9 +57,6 @@ def _surroundings(mode: str) -> Iterator[str]:
     if mode == "collector":
         with Collector() as collector:
             yield collector.url
-    elif mode == "faults":
-        with FaultCollector() as faults:
-            yield faults.url
     else:
         assert mode == "capture", f"no such mode: {mode}"
         with capture():
@@ -83,6 +85,3 @@ def _run_as_tests(page: Page, folder: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-__all__ = ["SHOWN_URL", "cx", "run"]

@@ -186,3 +186,20 @@ def test_the_off_switch_is_seen(bench):
     bench.clock.turn(3)
     spool.maintain()
     assert spool.switched_off() is False
+
+
+def test_nothing_is_told_under_a_lock(bench):
+    """Notes and sheds leave the room when no lock is held, also those of moving and shedding."""
+    held = []
+
+    def look(*_):
+        held.append(spool._book._is_owned() or spool._making._is_owned())
+
+    bench.note = look
+    spool = bench.open(max_bytes=400, segment_bytes=400, max_segment_bytes=400, on_shed=look)
+    for number in range(30):
+        spool.append("bulk", b"." * 100, number % 2, bytes(8))
+    bench.clock.turn(301)
+    spool.maintain()
+    assert len(held) > 5
+    assert not any(held)

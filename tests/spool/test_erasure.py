@@ -23,6 +23,7 @@ def test_the_bytes_are_gone_in_place(bench, mode, sealed):
     if sealed:
         bench.clock.turn(301)
         spool.maintain()
+    bench.clock.turn(1)
     assert spool.erase(ALICE) == 5
     assert b"secret" not in bytes_below(bench.root)
     bench.clock.turn(1)
@@ -47,6 +48,21 @@ def test_other_owners_heed_the_tombstone_before_they_lease(bench):
     assert bench.drain(second) == [b"open"]
     assert second.counts("default").dropped == {"erased": 1}
     assert b"secret" not in bytes_below(bench.root)
+
+
+def test_what_comes_after_a_tombstone_stays(bench):
+    """An heir does not erase what the customer did after the owner had heeded the tombstone."""
+    first, second = bench.open(), bench.open()
+    second.append("bulk", b"before", 0, ALICE)
+    bench.clock.turn(1)
+    first.erase(ALICE)
+    second.maintain()
+    bench.clock.turn(1)
+    second.append("bulk", b"after", 0, ALICE)
+    bench.crash(second)
+    bench.clock.turn(60)
+    first.maintain()
+    assert bench.drain(first) == [b"after"]
 
 
 def test_a_dead_owners_events_are_erased_at_adoption(bench):

@@ -13,6 +13,8 @@ import pytest
 
 from cxsdk.spool import intake, segment
 
+INTERRUPTED = b"interrupted" + b"." * 500  # longer than all that follows, to leave debris
+
 
 class ThrownError(Exception):
     pass
@@ -68,7 +70,7 @@ def test_an_exception_at_any_place_hides_nothing(bench, mode):
         spool.append("bulk", b"first", 0, bytes(8))
         thrown = False
         try:
-            append_thrown_at(spool, code, offset, b"interrupted, and rather long")
+            append_thrown_at(spool, code, offset, INTERRUPTED)
         except ThrownError:
             thrown = True
         assert spool._busy is False
@@ -93,7 +95,7 @@ def test_an_exception_at_any_place_hides_nothing(bench, mode):
             b"later",
             b"last",
         ], (code.co_name, offset)
-        assert thrown or b"interrupted, and rather long" in found
+        assert thrown or INTERRUPTED in found
         assert heir.counts("default").dropped == {}
         heir.maintain()
         heir.close()

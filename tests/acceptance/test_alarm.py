@@ -1,0 +1,193 @@
+"""
+A signal handler that raises, as worker timeouts do, in the middle of our code.
+
+The host gets its own exception, nothing that was accepted is lost, no lock stays held.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.acceptance.host import Board
+
+STORM = """
+import cxsdk as cx, random, signal, threading
+from host import Board
+
+
+class HostTimeout(Exception):
+    pass
+
+
+def on_alarm(number, frame):
+    raise HostTimeout
+
+
+def storm(seconds):
+    # Each alarm is aimed anew, at up to 2 ms from now, so that it falls anywhere.
+    rand = random.Random(args["seed"])
+    board = Board(args["board"], 1, 60_000)
+    figures = {"interrupted": 0, "calls": 0, "open": 0}
+    end = time.monotonic() + seconds
+    number = 0
+    while time.monotonic() < end and number < 50_000:
+        number += 1
+        try:
+            signal.setitimer(signal.ITIMER_REAL, rand.uniform(1e-5, args["longest"]))
+            for _ in range(5):
+                figures["calls"] += 1
+                result = emit(number)
+                name = result.id if result else None
+                if name:
+                    board.add(name)
+        except HostTimeout as error:
+            assert error.__cause__ is None
+            assert type(error) is HostTimeout
+            figures["interrupted"] += 1
+        finally:
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            except HostTimeout:
+                pass
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    return figures
+
+
+def other_thread_gets_through():
+    # A lock left held by the main thread would stop everyone else.
+    got = []
+    thread = threading.Thread(target=lambda: got.extend(count(2)))
+    thread.start()
+    thread.join(20)
+    return got
+"""
+
+ENDS = {
+    "flush": """
+report = client().flush(20)
+say(**figures, pending=report.pending, after=after, ledger=ledger(),
+    threads=sorted(t.name for t in threading.enumerate() if t.name.startswith("cxsdk")))
+""",
+    "kill": """
+say(**figures, after=after)
+os.kill(os.getpid(), 9)
+""",
+}
+
+
+@pytest.mark.parametrize("end", list(ENDS))
+@pytest.mark.parametrize("longest", [0.0003, 0.002])
+def test_exceptions_thrown_into_verbs(start, deliver, collector, tmp_path, end, longest):
+    """Timeouts thrown anywhere reach the host as they are; all that was accepted arrives."""
+    board = tmp_path / "board"
+    Board(board, 1, 60_000)
+    host = start(
+        STORM
+        + """
+init()
+signal.signal(signal.SIGALRM, on_alarm)
+figures = storm(2.5)
+after = other_thread_gets_through()
+"""
+        + ENDS[end],
+        collector,
+        board=str(board),
+        seed=11,
+        longest=longest,
+    )
+    said = host.line()
+    host.end()
+    accepted = {*Board(board, 1, 60_000).names()[0], *said["after"]}
+    assert said["interrupted"] > 50, said
+    assert len(said["after"]) == 2
+    if end == "flush":
+        assert said["pending"] == 0
+        assert said["ledger"]["default"] == 0
+        # Offered, interrupted before anything else was counted.
+        assert 0 <= said["ledger"]["offered"] <= said["interrupted"]
+        assert said["threads"] == ["cxsdk-keeper", "cxsdk-send-default"]
+    deliver(collector)
+    assert sorted(accepted - set(collector.ids)) == []
+
+
+FIRST = """
+import cxsdk as cx, signal, sys, threading
+
+
+class HostTimeout(Exception):
+    pass
+
+
+class Thrower:
+    # Throws before the n-th line that runs inside cxsdk, as a signal handler of the host would.
+    def __init__(self, n):
+        self.left, self.thrown = n, False
+
+    def trace(self, frame, event, _):
+        if "/cxsdk/" not in frame.f_code.co_filename or self.thrown:
+            return None
+        if event == "line":
+            self.left -= 1
+            if self.left < 0:
+                self.thrown = True
+                sys.settrace(None)
+                raise_it()
+        return self.trace
+
+
+def raise_it():
+    raise HostTimeout
+
+
+def make(step):
+    return cx.Client("shop", collector=args["collector"], environment="e%d" % step,
+        delivery=cx.DeliveryOptions(linger=0.05),
+        spool=cx.SpoolOptions(mode="mmap", directory=args["root"], min_free_bytes=0))
+
+
+with make(9999) as warm:  # what is imported at the first event is not what is looked at
+    warm.feedback(csat=4, customer="c1")
+made = []
+for step in range(args["first"], args["first"] + args["steps"]):
+    made.append(make(step))
+    thrower = Thrower(step)
+    sys.settrace(thrower.trace)
+    try:
+        made[-1].feedback(csat=4, customer="c1")
+    except HostTimeout:
+        pass
+    finally:
+        sys.settrace(None)
+    if not thrower.thrown:
+        break
+wanted = {}
+for step, each in enumerate(made, args["first"]):
+    wanted[step] = each.feedback(csat=5, customer="c1").id
+end = time.monotonic() + 10
+
+
+def missing():
+    # No flush: the threads that the first event should have started must deliver.
+    return [step for step, each in enumerate(made, args["first"])
+            if not each.stats()["sinks"]["default"]["delivered"]]
+
+
+while missing() and time.monotonic() < end:
+    time.sleep(0.05)
+names = [thread.name for thread in threading.enumerate()]
+say(silent=missing(), ids=list(wanted.values()), steps=len(made), last=thrower.thrown,
+    keepers=names.count("cxsdk-keeper"), senders=names.count("cxsdk-send-default"))
+os._exit(0)
+"""
+
+
+def test_an_exception_thrown_into_the_very_first_event(run, collector):
+    """Thrown at any line of the first event, the next one starts delivery all the same."""
+    first, lines = 0, True
+    while lines:
+        said = run(FIRST, collector, first=first, steps=60).said
+        assert said["silent"] == []
+        assert sorted(set(said["ids"]) - set(collector.ids)) == []
+        assert (said["keepers"], said["senders"]) == (said["steps"], said["steps"])
+        first, lines = first + 60, said["last"]
+    assert first > 60
