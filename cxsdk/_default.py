@@ -5,9 +5,9 @@ The default client and the module-level verbs; until ``init`` they do nothing, a
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, cast
 
 from cxsdk import _fork
 from cxsdk._guard import caller, voice
@@ -34,6 +34,8 @@ __all__ = [
 ]
 
 _NOTHING = DeliveryReport(delivered=0, pending=0, spooled=0, dropped=0, seconds=0.0)
+
+P = ParamSpec("P")
 
 _client: Client | None = None
 
@@ -69,6 +71,20 @@ class _Default(Instrument):
 instrument = _Default()
 
 
+def _takes_what(
+    _: Callable[P, Client],
+) -> Callable[[Callable[..., Client]], Callable[P, Client]]:
+    """
+    Show editors and type checkers the signature of `Client` for a function that passes it on.
+    """
+
+    def keep(function: Callable[..., Client]) -> Callable[P, Client]:
+        return cast("Callable[P, Client]", function)
+
+    return keep
+
+
+@_takes_what(Client)
 def init(service: str | None = None, **options: Any) -> Client:
     """
     Set up the default client; call it once, where the application starts.

@@ -5,6 +5,7 @@ The client: composition root. Owns one of each part, hands work on, holds no log
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cxsdk import _exit, _fork
 from cxsdk._clock import Clock, SystemClock
 from cxsdk._guard import logger, voice
-from cxsdk._ledger import Ledger
+from cxsdk._ledger import Ledger, register_metrics
 from cxsdk.config import (
     CaptureOptions,
     DeliveryOptions,
@@ -55,10 +56,13 @@ class _Parts:
         processors: Sequence[Processor],
         listeners: Sequence[Listener],
         on_first: Callable[[], None],
+        on_switch: Callable[[bool], None],
     ) -> None:
         self.generation = _fork.current()
         self.ledger = Ledger()
         self.sinks = sinks
+        self._on_switch = on_switch
+        self.is_shown = False
         self.spool: Spool | None = None
         self.delivery: Delivery | None = None
         if sinks and settings.spool.mode != "off":
@@ -87,6 +91,7 @@ class _Parts:
             on_shed=self._shed,
             note=self.ledger.note,
             on_pressure=self._pressure,
+            on_switch=self._on_switch,
         )
         self.delivery = Delivery(
             self.spool, self.sinks, settings.delivery, clock=clock, note=self.ledger.note
@@ -216,7 +221,17 @@ class Client(Instrument):
             self._processors,
             self._listeners,
             self._first,
+            self._switched,
         )
+
+    def _switched(self, off: bool) -> None:  # noqa: FBT001 - a callback
+        """
+        Heed the OFF file in the spool root, and its going away.
+        """
+        if self._why_off in {"", "switched_off"}:
+            self._why_off = "switched_off" if off else ""
+            self._capture = None if off else self._parts.capture
+            logger.warning("cxsdk: capture is %s by the OFF file", "off" if off else "on again")
 
     def _switch(self) -> Capture | None:
         """
@@ -242,7 +257,7 @@ class Client(Instrument):
         spool = self._parts.spool
         if spool is not None and spool.leftovers():
             self._first()
-        return self._parts.capture
+        return None if self._why_off else self._parts.capture
 
     # ---- capture in force -----------------------------------------------------------------
 
@@ -287,7 +302,14 @@ class Client(Instrument):
         parts = self._parts
         if parts.delivery is not None:
             parts.delivery.start()
+            self._show_metrics()
             _exit.register(self, self._drain, self.drain_seconds)
+
+    def _show_metrics(self) -> None:
+        # Only where the host has a meter: importing the API alone would cost it 20 ms.
+        if "opentelemetry.sdk.metrics" in sys.modules and not self._parts.is_shown:
+            self._parts.is_shown = True
+            register_metrics(self.stats)
 
     def warm_up(self) -> None:
         """

@@ -407,14 +407,29 @@ def _take_env(
 ) -> None:
     try:
         value = row.parse(text)
-        if row.group:
-            _GROUPS[row.group](**{row.name: value})  # its validators decide
+        _check(row, value)
     except (ValueError, TypeError) as error:
+        if row.path == "privacy.key":
+            # Going on without would send ids in the clear that somebody meant to protect.
+            raise ConfigurationError(f"{row.env}: {error}") from None
         shown = "a secret" if row.name in {"key", "api_key"} else repr(text)
         warnings.append(f"{row.env}={shown} is ignored: {error}")
         return
     values[row.path] = value
     origins[row.path] = row.env
+
+
+def _check(row: Setting, value: Any) -> None:
+    """
+    Let the validators of *row*'s own group decide.
+    """
+    if row.name == "tz":
+        _zone(value)
+    elif row.group:
+        group = {row.group: _GROUPS[row.group](**{row.name: value})}
+        Settings(service="check", **group)
+    elif row.name in {"service", "environment"}:
+        Settings(**{"service": "check", row.name: value})
 
 
 def _build(values: dict[str, Any], origins: dict[str, str]) -> Settings:

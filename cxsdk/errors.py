@@ -46,6 +46,8 @@ class CXError(Exception):
     """
 
     code = "error"
+    counted = False
+    """True once the ledger has it; for errors that pass through several layers."""
 
 
 class ConfigurationError(CXError, ValueError):

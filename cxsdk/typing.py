@@ -270,6 +270,21 @@ class Spool(Protocol):
         Make every undelivered payload of *tag* unreadable, in place; return how many.
         """
 
+    def erase_soon(self, tag: bytes, *, only_consent: bool = False) -> None:
+        """
+        Erase before the next lease, at the latest in the next `maintain`. Never blocks.
+        """
+
+    def leftovers(self) -> bool:
+        """
+        Say whether an earlier run left something to deliver. Looks at directory names only.
+        """
+
+    def abandon(self) -> None:
+        """
+        Forget everything in a forked child, touching no file and no lock of the parent.
+        """
+
     def pending(self, sink: str) -> int:
         """
         Return how many records *sink* has still to get, leased ones included.

@@ -9,6 +9,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
 import msgspec
@@ -222,8 +223,19 @@ class Store:
 
 
 def _same(stored: str, body: str) -> bool:
-    # A hop may have written the JSON anew; only another content is a conflict.
-    return stored == body or msgspec.json.decode(stored) == msgspec.json.decode(body)
+    # A hop may have written the JSON anew, and an event with a key of its own is told again by
+    # another process at another time; only another content is a conflict.
+    return stored == body or _content(stored) == _content(body)
+
+
+def _content(body: str) -> dict[str, Any]:
+    event: dict[str, Any] = msgspec.json.decode(body)
+    for name in ("time", "recordedtime", "traceparent", "tracestate"):
+        event.pop(name, None)
+    data = event.get("data")
+    if isinstance(data, dict):
+        data.pop("sdk", None)
+    return event
 
 
 def _event_rows(rows: Iterable[Row], first: int, received: int) -> Iterator[tuple[object, ...]]:

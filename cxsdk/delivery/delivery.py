@@ -72,8 +72,9 @@ class Delivery:
             for name, sink in sinks.items()
         ]
         self._keeper = Keeper(spool, self._lines, clock=clock, linger=options.linger)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._threads: dict[str, threading.Thread] = {}
+        self._at_work: dict[str, threading.Thread] = {}
         self._waiters: list[Waiter] = []
         self._stopped = False
         self._closed = False
@@ -88,7 +89,7 @@ class Delivery:
         Where no thread can be started (the interpreter goes down), nothing happens: `flush` and
         `close` then send from the caller's thread.
         """
-        if self._closed or len(self._threads) > len(self._lines):
+        if self._closed or len(self._at_work) > len(self._lines):
             return
         with self._lock:
             if self._closed:
@@ -103,11 +104,26 @@ class Delivery:
                 voice.say(logging.WARNING, "threads", "events wait for flush or close: %s", error)
 
     def _start_thread(self, name: str, target: Callable[..., None], argument: Any) -> None:
-        if name in self._threads:
+        known = self._threads.get(name)
+        if name in self._at_work or (known is not None and known.ident is not None):
             return
-        thread = threading.Thread(target=target, args=(argument,), name=name, daemon=True)
-        thread.start()
+        thread = threading.Thread(
+            target=self._work, args=(name, target, argument), name=name, daemon=True
+        )
         self._threads[name] = thread
+        try:
+            thread.start()
+        except RuntimeError:
+            del self._threads[name]
+            raise
+
+    def _work(self, name: str, target: Callable[..., None], argument: Any) -> None:
+        # A host's exception thrown into `start` leaves it unknown whether a thread began. The
+        # next call makes another; whichever comes first does the work, the other one ends.
+        thread = threading.current_thread()
+        if self._at_work.setdefault(name, thread) is thread:
+            self._threads[name] = thread
+            target(argument)
 
     def _run(self, line: Line) -> None:
         while not self._stopped:
@@ -163,7 +179,8 @@ class Delivery:
         self._lines = []
         self._waiters = []
         self._threads = {}
-        self._lock = threading.Lock()
+        self._at_work = {}
+        self._lock = threading.RLock()
 
     # ---- flush and close -----------------------------------------------------------------
 

@@ -59,7 +59,7 @@ class Base:
         capture = self.capture()
         if capture is None:
             return
-        if capture.settings.strict:
+        if capture.strict:
             raise error
         capture._ledger.note("field_refused")
         field = getattr(error, "field", type(error).__name__)
@@ -81,7 +81,7 @@ def verb(
         try:
             return body(self, capture, *args, **kwargs)
         except Exception as error:
-            if not is_ours(error):
+            if not is_ours(error) or getattr(error, "counted", False):
                 raise
             capture._offer()
             return capture.reject(error)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cxsdk._clock import to_ns
 from cxsdk._ids import keyed_id, new_id
 from cxsdk.errors import InvalidEventError
-from cxsdk.instrument.interaction import Interaction
+from cxsdk.instrument.interaction import Interaction, ambient_customer
 from cxsdk.pipeline.draft import Draft
 from cxsdk.scope import NOBODY, Scope, Who, current_interaction, current_scope
 from cxsdk.typing import Accepted, Dropped
@@ -70,8 +70,8 @@ class Fact:
 
     def _who(self, customer: Any, anonymous: str | None) -> Who:
         scope = self.scope
-        if customer is None and self.open is not None:
-            customer = self.open.customer
+        if customer is None:
+            customer = ambient_customer(self.open, scope)
         who: Who = NOBODY if scope is None else scope.who
         if anonymous is not None:
             return (customer, anonymous, who[2], who[3])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from cxsdk._guard import is_ours
 from cxsdk._ids import new_id
-from cxsdk.errors import InvalidEventError
+from cxsdk.errors import CXError, InvalidEventError
 from cxsdk.events import vocabulary as v
 from cxsdk.instrument.checks import (
     FACTS,
@@ -31,7 +31,7 @@ from cxsdk.typing import Accepted, Dropped
 if TYPE_CHECKING:
     from cxsdk.pipeline.capture import Capture
 
-__all__ = ["Interaction"]
+__all__ = ["Interaction", "ambient_customer"]
 
 F = TypeVar("F")
 
@@ -99,7 +99,9 @@ class Interaction:
     def __enter__(self) -> Interaction:
         try:
             capture = self._source.capture()
-            if capture is not None:
+            if capture is None:
+                self._result = self._source.off()
+            else:
                 site = self._site
                 if type(site) is tuple:
                     self._site = self._source.sites.get(site) or self._source.site(site)
@@ -107,6 +109,8 @@ class Interaction:
                 self._began_ns = capture.time_ns()
                 self._began = capture.monotonic_ns()
                 self._capture = capture
+                if capture.settings.capture.started:
+                    self._say_started(capture)
         except Exception as error:
             if not is_ours(error):
                 raise
@@ -165,10 +169,32 @@ class Interaction:
         except Exception as problem:
             if not is_ours(problem):
                 raise
-            capture._offer()
-            self._result = capture.reject(problem)
+            self._result = self._failed(capture, problem, error)
         finally:
             self._capture = None
+
+    def _failed(
+        self, capture: Capture, problem: Exception, error: BaseException | None
+    ) -> Dropped:
+        counted = getattr(problem, "counted", False)
+        if not counted:
+            capture._offer()
+        try:
+            if counted:
+                raise problem
+            return capture.reject(problem)
+        except CXError:
+            if error is None:
+                raise
+            # Strict mode, but the host's own exception is on its way and must stay the one.
+            return Dropped(getattr(problem, "code", "invalid"), str(problem))
+
+    def _say_started(self, capture: Capture) -> None:
+        from cxsdk.instrument.facts import Fact
+
+        fact = Fact(capture, "interaction", "started", customer=self.customer)
+        fact.draft.data = {**self._site.wire, "interaction_id": self.interaction_id}
+        fact.capture_it()
 
     def _judge(self, error: BaseException) -> bool:
         """
@@ -200,6 +226,8 @@ class Interaction:
             fields = self._complete(elapsed // 1_000_000)
         scope: Scope | None = self._scope
         customer = self.customer
+        if customer is None:
+            customer = ambient_customer(self._token.old_value, scope)
         who: Who
         if scope is None:
             who = NOBODY if customer is None else (customer, None, None, None)
@@ -431,3 +459,14 @@ class Interaction:
         if not is_ours(error):
             raise error
         self._source.wrong(error)
+
+
+def ambient_customer(outer: Any, scope: Scope | None) -> Any:
+    """
+    Return the customer of the interaction around, unless a scope inside it names another.
+    """
+    if type(outer) is not Interaction or outer.customer is None:
+        return None
+    if scope is not None and scope is not outer._scope and scope.who[0] is not None:
+        return None
+    return outer.customer

@@ -43,6 +43,7 @@ class Perceptions(Base):
         key: str | None = None,
         refs: Mapping[str, Any] | None = None,
         attributes: Mapping[str, Any] | None = None,
+        time_precision: str | None = None,
     ) -> Result:
         """
         Record how the customer saw it. Kept on the vital lane, whatever the consent.
@@ -81,6 +82,7 @@ class Perceptions(Base):
             source=source,
             solicited=solicited,
             supersedes=supersedes,
+            time_precision=time_precision,
         )
         fact.own(attributes, refs)
         return fact.capture_it()
@@ -103,6 +105,7 @@ class Perceptions(Base):
         key: str | None = None,
         refs: Mapping[str, Any] | None = None,
         attributes: Mapping[str, Any] | None = None,
+        time_precision: str | None = None,
     ) -> Result:
         """
         Record what the customer did after, and because of, an experience.
@@ -131,6 +134,7 @@ class Perceptions(Base):
             value=money_wire(value, "value"),
             reason=reason,
             reason_text=text,
+            time_precision=time_precision,
         )
         fact.own(attributes, refs)
         return fact.capture_it()

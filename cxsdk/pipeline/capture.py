@@ -70,6 +70,7 @@ class Capture:
         on_withdrawal: Callable[[bytes], None] = lambda _: None,
     ) -> None:
         self.settings = settings
+        self.strict = settings.strict
         self.instance = os.urandom(6).hex()
         self.customers = Customers(settings.privacy.key)
         self.gate = ConsentGate(settings.privacy, self.customers)
@@ -333,8 +334,9 @@ class Capture:
         except SpoolFullError:
             return self._refuse_late(draft, "spool_full")
         if self._is_first:
-            self._is_first = False
+            # Only then: an exception thrown into it must not leave delivery unstarted for good.
             self._on_first()
+            self._is_first = False
             self._set_plain()
         if self.listeners:
             self._tell(payload)
@@ -382,6 +384,8 @@ class Capture:
         """
         Drop, and explain it once: a new user must not wonder where the events are.
         """
+        if self.strict and reason == "no_customer":
+            return self.reject(InvalidEventError("customer", detail, "nobody", code=reason))
         voice.say(
             logging.WARNING, f"dropped:{reason}", "cxsdk: %s at %s: %s", reason, caller(), detail
         )
@@ -399,6 +403,8 @@ class Capture:
             # Thrown into us by the host's signal handler: nobody knows how far the append was.
             self._ledger.note("interrupted")
             raise error
+        if getattr(error, "counted", False):
+            raise error
         code = error.code if isinstance(error, CXError) else "internal"
         if late:
             self.losses.add(code, draft.family, draft.touchpoint, draft.time_ns)
@@ -411,9 +417,11 @@ class Capture:
         Raises:
             CXError: *error*, in strict mode.
         """
-        code = code or str(getattr(error, "code", "invalid"))
+        code = code or (error.code if isinstance(error, CXError) else "internal")
         self._ledger.refuse(code)
-        if self.settings.strict:
+        if self.strict:
+            if isinstance(error, CXError):
+                error.counted = True
             raise error
         if isinstance(error, InvalidEventError):
             voice.say(

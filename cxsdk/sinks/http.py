@@ -129,7 +129,7 @@ class HttpSink:
         Raises:
             ConfigurationError: the URL is wrong.
         """
-        in_url = "@" in urlsplit(url).netloc
+        in_url = checked_url(url).username is not None
         return cls(url, api_key=None if in_url else settings.api_key)
 
     @property

@@ -29,6 +29,7 @@ def open_spool(
     on_shed: Callable[[Shed], None] = _ignore,
     note: Callable[[str, int], None] = _ignore,
     on_pressure: Callable[[], None] = _ignore,
+    on_switch: Callable[[bool], None] = _ignore,
 ) -> FileSpool | MemorySpool:
     """
     Make the spool that *options* ask for. Touches no disk and starts no thread.
@@ -50,6 +51,9 @@ def open_spool(
 
         on_pressure: called outside all locks once 500 records or 256 KiB came to a lane since
             the last lease, then not again until the next one.
+
+        on_switch: called by `maintain` when a file named ``OFF`` came to the root (True) or
+            went away.
     """
     if options.mode in {"memory", "off"}:
         return MemorySpool(
@@ -69,4 +73,5 @@ def open_spool(
         on_shed=on_shed,
         note=note,
         on_pressure=on_pressure,
+        on_switch=on_switch,
     )

@@ -4,6 +4,7 @@ The way out: leases, acks, dead letters, erasure. What is common to disk and mem
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
 from cxsdk._clock import Clock
@@ -39,6 +40,7 @@ class Desk(Figures):
         super().__init__(options, clock, sinks, note, on_pressure)
         self._on_shed = on_shed
         self._released = False
+        self._withdrawn: deque[tuple[bytes, bool]] = deque()
 
     # ---- lease
 
@@ -53,6 +55,7 @@ class Desk(Figures):
         """
         if self._aside:
             self._drain_aside()
+        self._erase_withdrawn()
         self._look_for_erasures()
         taken: list[Record] = []
         with self._book:
@@ -325,6 +328,17 @@ class Desk(Figures):
             )
             self._dead.erase(tag, only_consent=only_consent)
         return count
+
+    def erase_soon(self, tag: bytes, *, only_consent: bool = False) -> None:
+        """
+        Erase before the next lease and within a second; never blocks, for the host's thread.
+        """
+        self._withdrawn.append((tag, only_consent))
+
+    def _erase_withdrawn(self) -> None:
+        while self._withdrawn:
+            tag, only_consent = self._withdrawn.popleft()
+            self.erase(tag, only_consent=only_consent)
 
     def _erase_in(self, segment: Segment, tag: bytes, *, only_consent: bool) -> int:
         count = 0

@@ -46,6 +46,7 @@ class FileSpool(Store):
         on_shed: Callable[[Shed], None],
         note: Callable[[str, int], None],
         on_pressure: Callable[[], None],
+        on_switch: Callable[[bool], None] = lambda _: None,
     ) -> None:
         super().__init__(
             options,
@@ -58,6 +59,7 @@ class FileSpool(Store):
             on_pressure=on_pressure,
         )
         self._switch_at = 0.0
+        self._on_switch = on_switch
         self._off = False
         self._adoption = Adoption(self)
         self._caps = Caps(self)
@@ -82,6 +84,7 @@ class FileSpool(Store):
             return
         for step in (
             self._drain_aside,
+            self._erase_withdrawn,
             self._look_at_switch,
             self._check_home,
             self._return_to_disk,
@@ -104,11 +107,14 @@ class FileSpool(Store):
         now = self._clock.monotonic()
         if now >= self._switch_at:
             self._switch_at = now + _SWITCH_EVERY
+            before = self._off
             try:
                 _disk.link_stat(self.root / "OFF")
                 self._off = True
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 self._off = False
+            if self._off is not before:
+                self._on_switch(self._off)
 
     # ---- erasure, adoption: see there
 
@@ -135,8 +141,10 @@ class FileSpool(Store):
 
     def leftovers(self) -> bool:
         """
-        Say whether an earlier run left something for this service. Looks at names only.
+        Say whether an earlier run left something for this service. Looks at names only, and
+        at the OFF file.
         """
+        self._look_at_switch()
         folder = self.root / self.service / self.environment
         mine = self._home.path if self._home else None
         return any(path != mine for path in directory.incarnations(folder))

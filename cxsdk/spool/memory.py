@@ -34,6 +34,7 @@ class MemorySpool(Desk):
         """
         if self._aside:
             self._drain_aside()
+        self._erase_withdrawn()
         self._tell()
 
     def leftovers(self) -> bool:

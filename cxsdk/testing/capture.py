@@ -62,8 +62,8 @@ def capture(*, strict: bool = True) -> Iterator[Captured]:
     Every event is read back with the strict codec, so a captured event is a valid one.
 
     Args:
-        strict: raise what production would only count and log. Applies to the client that is
-            made here when ``init`` has not run.
+        strict: raise what production would only count and log, for the default client; where
+            ``init`` has not run, one is made for the time being.
     """
     captured = Captured()
 
@@ -73,11 +73,18 @@ def capture(*, strict: bool = True) -> Iterator[Captured]:
     own = Client("test", strict=strict) if _default.client() is None else None
     if own is not None:
         _default.replace(own)
+    client = _default.client()
+    inner = client.capture() if client is not None else None
+    was_strict = inner is not None and inner.strict
+    if inner is not None:
+        inner.strict = strict
     diversions.append(divert)
     try:
         yield captured
     finally:
         diversions.remove(divert)
+        if inner is not None:
+            inner.strict = was_strict
         if own is not None:
             own.close()
             _default.replace(None)

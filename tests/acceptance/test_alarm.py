@@ -111,83 +111,65 @@ after = other_thread_gets_through()
 
 
 FIRST = """
-import cxsdk as cx, signal, sys, threading
+import cxsdk as cx, random, signal, threading
 
 
 class HostTimeout(Exception):
     pass
 
 
-class Thrower:
-    # Throws before the n-th line that runs inside cxsdk, as a signal handler of the host would.
-    def __init__(self, n):
-        self.left, self.thrown = n, False
-
-    def trace(self, frame, event, _):
-        if "/cxsdk/" not in frame.f_code.co_filename or self.thrown:
-            return None
-        if event == "line":
-            self.left -= 1
-            if self.left < 0:
-                self.thrown = True
-                sys.settrace(None)
-                raise_it()
-        return self.trace
-
-
-def raise_it():
+def on_alarm(number, frame):
     raise HostTimeout
 
 
-def make(step):
-    return cx.Client("shop", collector=args["collector"], environment="e%d" % step,
+def make(number):
+    return cx.Client("shop", collector=args["collector"], environment="e%d" % number,
         delivery=cx.DeliveryOptions(linger=0.05),
         spool=cx.SpoolOptions(mode="mmap", directory=args["root"], min_free_bytes=0))
 
 
-with make(9999) as warm:  # what is imported at the first event is not what is looked at
-    warm.feedback(csat=4, customer="c1")
-made = []
-for step in range(args["first"], args["first"] + args["steps"]):
-    made.append(make(step))
-    thrower = Thrower(step)
-    sys.settrace(thrower.trace)
-    try:
-        made[-1].feedback(csat=4, customer="c1")
-    except HostTimeout:
-        pass
-    finally:
-        sys.settrace(None)
-    if not thrower.thrown:
-        break
-wanted = {}
-for step, each in enumerate(made, args["first"]):
-    wanted[step] = each.feedback(csat=5, customer="c1").id
-end = time.monotonic() + 10
-
-
 def missing():
     # No flush: the threads that the first event should have started must deliver.
-    return [step for step, each in enumerate(made, args["first"])
-            if not each.stats()["sinks"]["default"]["delivered"]]
+    return [n for n, each in enumerate(made) if each.stats()["sinks"]["default"]["spooled"]]
 
 
-while missing() and time.monotonic() < end:
-    time.sleep(0.05)
-names = [thread.name for thread in threading.enumerate()]
-say(silent=missing(), ids=list(wanted.values()), steps=len(made), last=thrower.thrown,
-    keepers=names.count("cxsdk-keeper"), senders=names.count("cxsdk-send-default"))
-os._exit(0)
+signal.signal(signal.SIGALRM, on_alarm)
+rand = random.Random(args["seed"])
+costs = []
+for number in range(5):
+    with make(number) as warm:
+        before = time.perf_counter()
+        warm.feedback(csat=4, customer="c1")
+        costs.append(time.perf_counter() - before)
+longest = sorted(costs)[2] * 1.3
+figures = {"interrupted": 0, "silent": [], "threads": 0, "unbalanced": 0}
+ids = []
+for batch in range(args["batches"]):
+    made = [make(1000 + batch * 100 + n) for n in range(30)]
+    for each in made:
+        try:
+            signal.setitimer(signal.ITIMER_REAL, rand.uniform(1e-5, longest))
+            each.feedback(csat=4, customer="c1")
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        except HostTimeout:
+            figures["interrupted"] += 1
+    ids += [each.feedback(csat=5, customer="c1").id for each in made]
+    end = time.monotonic() + 15
+    while missing() and time.monotonic() < end:
+        time.sleep(0.05)
+    names = [thread.name for thread in threading.enumerate()]
+    figures["silent"] += missing()
+    figures["threads"] += names.count("cxsdk-keeper") + names.count("cxsdk-send-default")
+    for each in made:
+        each.close(1)
+say(**figures, ids=ids)
 """
 
 
 def test_an_exception_thrown_into_the_very_first_event(run, collector):
-    """Thrown at any line of the first event, the next one starts delivery all the same."""
-    first, lines = 0, True
-    while lines:
-        said = run(FIRST, collector, first=first, steps=60).said
-        assert said["silent"] == []
-        assert sorted(set(said["ids"]) - set(collector.ids)) == []
-        assert (said["keepers"], said["senders"]) == (said["steps"], said["steps"])
-        first, lines = first + 60, said["last"]
-    assert first > 60
+    """Thrown anywhere into the first event, delivery starts all the same, and once."""
+    said = run(FIRST, collector, seed=5, batches=6).said
+    assert said["interrupted"] > 30, said
+    assert said["silent"] == []
+    assert said["threads"] == 6 * 30 * 2
+    assert sorted(set(said["ids"]) - set(collector.ids)) == []
