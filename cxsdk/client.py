@@ -7,7 +7,6 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cxsdk import _exit, _fork
@@ -24,7 +23,6 @@ from cxsdk.config import (
 )
 from cxsdk.errors import ConfigurationError
 from cxsdk.instrument import Instrument
-from cxsdk.pipeline.capture import Capture, diversions
 from cxsdk.typing import (
     DeliveryReport,
     Dropped,
@@ -36,7 +34,10 @@ from cxsdk.typing import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cxsdk.delivery import Delivery
+    from cxsdk.pipeline.capture import Capture
 
 __all__ = ["Client"]
 
@@ -67,6 +68,9 @@ class _Parts:
         self.delivery: Delivery | None = None
         if sinks and settings.spool.mode != "off":
             self._open(settings, clock)
+        # Here and not at the top: `import cxsdk` stays light, `init` may take a moment.
+        from cxsdk.pipeline.capture import Capture
+
         self.capture = Capture(
             settings,
             self.spool,
@@ -241,6 +245,8 @@ class Client(Instrument):
         if settings.disabled or settings.spool.mode == "off":
             self._why_off = "disabled"
             return None
+        from cxsdk.pipeline.capture import diversions
+
         if not self._sinks and not diversions:
             logger.info(
                 "cxsdk: no collector is configured for service %r, so nothing is kept. Set"
@@ -437,7 +443,11 @@ class Client(Instrument):
         Return where events are kept, or None where they are not kept on disk.
         """
         root = self._parts.spool.stats().get("root") if self._parts.spool else None
-        return Path(root) if root else None
+        if not root:
+            return None
+        from pathlib import Path
+
+        return Path(root)
 
 
 def _plain(counts: Any) -> dict[str, Any]:

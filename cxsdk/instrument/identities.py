@@ -12,11 +12,11 @@ from cxsdk._clock import to_ns
 from cxsdk.errors import InvalidEventError
 from cxsdk.instrument.base import Base, Result, verb
 from cxsdk.instrument.facts import Fact
-from cxsdk.pipeline.customers import Known
 
 if TYPE_CHECKING:
     from cxsdk.events.model import Event
     from cxsdk.pipeline.capture import Capture
+    from cxsdk.pipeline.customers import Known
 
 __all__ = ["Identities"]
 

@@ -7,11 +7,13 @@ processor or a listener asks for one.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cxsdk.pipeline.customers import Known
 from cxsdk.scope import NOWHERE, Where
 from cxsdk.typing import Kind
+
+if TYPE_CHECKING:
+    from cxsdk.pipeline.customers import Known
 
 __all__ = ["Draft"]
 

@@ -71,7 +71,7 @@ _ABOVE_CARDS = 1e19
 # The types that hold others and have a JSON form.
 _LEVELS = (dict, list, tuple, set, frozenset)
 
-_WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
+_WORDS = r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+"
 _LONGEST_ENTRY = 5
 
 
@@ -325,7 +325,7 @@ def _is_uuid(string: str) -> bool:
 
 
 def _words(key: str) -> list[str]:
-    return [word.lower() for word in _WORDS.findall(key)]
+    return [word.lower() for word in re.findall(_WORDS, key)]
 
 
 def _unused(name: Any, taken: dict[Any, Any]) -> Any:
