@@ -19,3 +19,11 @@ def _no_default_client() -> Iterator[None]:
     left = _default.replace(None)
     if left is not None:
         left.close(0)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """
+    Run browser tests last: their driver keeps an event loop running in the main thread, under
+    which no other test could call ``asyncio.run``.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)

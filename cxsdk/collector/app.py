@@ -23,6 +23,7 @@ from starlette.staticfiles import StaticFiles
 from cxsdk._guard import voice
 from cxsdk.collector import queries
 from cxsdk.collector.body import BodyError, inflate, read_body, split
+from cxsdk.collector.fault import Fault
 from cxsdk.collector.guard import LOOPBACK_HOSTS, Guard, clean
 from cxsdk.collector.journey import as_json
 from cxsdk.collector.limits import Limits
@@ -85,7 +86,10 @@ def create_app(
 
     app = Starlette(
         routes=_routes(),
-        middleware=[Middleware(Guard, api_key=api_key, allowed_hosts=tuple(allowed_hosts))],
+        middleware=[
+            Middleware(Guard, api_key=api_key, allowed_hosts=tuple(allowed_hosts)),
+            Middleware(Fault),
+        ],
         exception_handlers={sqlite3.Error: _unavailable},
         lifespan=lifespan,
     )
@@ -139,7 +143,8 @@ def _ingest(state: Any, body: bytes, coding: str, media: str) -> dict[str, Any]:
 
 
 def _say(refused: Refusal) -> None:
-    reason = clean(refused.reason)
+    # The log says which field; what came instead is for the sender and the page.
+    reason = clean(refused.reason.partition(", got ")[0])
     voice.say(logging.WARNING, f"collector {reason}", "collector refused an event: %s", reason)
 
 

@@ -11,7 +11,7 @@ import attrs
 import msgspec
 
 from cxsdk.collector.promises import Promise
-from cxsdk.collector.words import due, duration, money, number, party, words
+from cxsdk.collector.words import due, duration, money, number, party, question, words
 
 __all__ = ["Badge", "Card", "Fact", "cards"]
 
@@ -82,14 +82,17 @@ class Card:
     title: str
     time: str
     anchor: str
+    is_named: bool = False
+    """Whether the title is a name as it stands in code and filters: a touchpoint."""
+
     badges: list[Badge] = attrs.Factory(list)
     facts: list[Fact] = attrs.Factory(list)
     fine: list[Fact] = attrs.Factory(list)
     """What one looks up rather than reads: consent, trace, references."""
 
     quotes: list[str] = attrs.Factory(list)
-    links: list[tuple[str, str]] = attrs.Factory(list)
-    """(anchor, words) of the events on this page that it refers to."""
+    links: list[Card] = attrs.Factory(list)
+    """The cards of the events on this page that it refers to."""
 
 
 def _badge(value: str | None, prefix: str = "") -> list[Badge]:
@@ -100,7 +103,9 @@ def _badge(value: str | None, prefix: str = "") -> list[Badge]:
 
 def _interaction(card: Card, data: dict[str, Any], _: Promise | None) -> None:
     card.kind = "contact" if card.kind == "interaction.completed" else "contact begun"
-    card.title = words(data.get("where", {}).get("touchpoint") or data.get("goal") or "contact")
+    touchpoint = data.get("where", {}).get("touchpoint")
+    card.title = touchpoint or words(data.get("goal") or "contact")
+    card.is_named = touchpoint is not None
     card.badges += _badge(data.get("outcome"))
     if data.get("goal_met"):
         card.badges += _badge(data["goal_met"], "goal met: ")
@@ -172,7 +177,7 @@ def _feedback(card: Card, data: dict[str, Any], _: Promise | None) -> None:
     card.kind = "said" if data["source"] == "stated" else "inferred"
     versus = data.get("versus_expectation")
     instrument = data.get("instrument") or "feedback"
-    card.title = _VERSUS.get(versus, words(versus)) if versus else words(instrument)
+    card.title = _VERSUS.get(versus, words(versus)) if versus else question(instrument)
     if versus:
         card.badges.append(Badge("versus expectation", _TONES.get(versus, "plain")))
     for answer in data["answers"]:
@@ -186,7 +191,7 @@ def _feedback(card: Card, data: dict[str, Any], _: Promise | None) -> None:
 
 
 def _answer(card: Card, answer: dict[str, Any], title: str | None) -> None:
-    label = words(answer["question"])
+    label = question(answer["question"])
     scale = answer.get("scale")
     if answer.get("skipped"):
         card.facts.append(Fact(label, "skipped"))
@@ -288,7 +293,7 @@ def cards(bodies: tuple[str, ...], promises: dict[str, Promise]) -> list[Card]:
     Return what to show of each event, in the order given.
     """
     made: list[Card] = []
-    anchors: dict[str, tuple[str, str]] = {}
+    anchors: dict[str, Card] = {}
     wires = [_told(msgspec.json.decode(body)) for body in bodies]
     for index, event in enumerate(wires):
         data = event["data"]
@@ -301,11 +306,11 @@ def cards(bodies: tuple[str, ...], promises: dict[str, Promise]) -> list[Card]:
         made.append(card)
         entity = _entity(family, data, event["id"])
         if family == "interaction":
-            anchors[entity] = anchors[event["id"]] = (card.anchor, card.title)
+            anchors[entity] = anchors[event["id"]] = card
     for card, event in zip(made, wires, strict=True):
         about = event["data"].get("about") or {}
         named = [*about.get("interaction_ids", ()), *about.get("event_ids", ())]
         named += [event["data"].get("made_in"), event["data"].get("interaction_id")]
-        found = dict.fromkeys(anchors[name] for name in named if name in anchors)
-        card.links = [link for link in found if link[0] != card.anchor]
+        found = {anchors[name].anchor: anchors[name] for name in named if name in anchors}
+        card.links = [link for link in found.values() if link is not card]
     return made

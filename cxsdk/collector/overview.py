@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import attrs
 
 from cxsdk.collector import perception, record
+from cxsdk.collector.people import People
 from cxsdk.collector.perception import Perception
 from cxsdk.collector.promises import Promise, promises
 from cxsdk.collector.record import Record
@@ -116,6 +117,8 @@ class Overview:
     interactions: int
     estimated: int
     customers: int
+    """People with an interaction; the rule stands in `cxsdk.collector.people.People`."""
+
     by_channel: tuple[Volume, ...]
     by_stage: tuple[Volume, ...]
     touchpoints: tuple[Touchpoint, ...]
@@ -244,15 +247,18 @@ def overview(db: sqlite3.Connection, since: int, now: int) -> Overview:
         "SELECT family, count(*) FROM events WHERE time >= ? GROUP BY 1 ORDER BY 2 DESC", (since,)
     )
     totals = db.execute(
-        f"SELECT count(*), coalesce(sum(weight), 0), count(DISTINCT customer) {_COMPLETED}",  # noqa: S608 - a literal
+        f"SELECT count(*), coalesce(sum(weight), 0) {_COMPLETED}",  # noqa: S608 - a literal
         (since,),
     ).fetchone()
+    people = People(db)
+    met = db.execute(f"SELECT DISTINCT customer {_COMPLETED}", (since,))  # noqa: S608 - a literal
+    exposed = people.among(row[0] for row in met)
     touchpoints = _touchpoints(db, since)
     return Overview(
         families={row[0]: row[1] for row in families},
         interactions=totals[0],
         estimated=totals[1],
-        customers=totals[2],
+        customers=len(exposed),
         by_channel=_volumes(db, "channel", since),
         by_stage=_volumes(db, "stage", since),
         touchpoints=touchpoints[:_TOP],
@@ -260,7 +266,7 @@ def overview(db: sqlite3.Connection, since: int, now: int) -> Overview:
         outcome=_split(db, "outcome", since),
         goal=_split(db, "goal_met", since),
         problems=_problems(db, since),
-        perception=perception.read(db, since, exposed=totals[2]),
+        perception=perception.read(db, since, people=people, exposed=exposed),
         promises=promise_figures(tuple(promises(db).values()), since, now),
         record=record.read(db, since),
     )

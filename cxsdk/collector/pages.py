@@ -18,6 +18,7 @@ from cxsdk.collector import queries, words
 from cxsdk.collector.cards import Card, cards
 from cxsdk.collector.journey import Journey, journey
 from cxsdk.collector.overview import overview
+from cxsdk.collector.people import People
 from cxsdk.collector.store import Store
 
 __all__ = ["customers_page", "journey_page", "overview_page", "read_journey"]
@@ -36,7 +37,17 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("day", "due", "moment", "number", "party", "percent", "seconds", "words"):
+    for name in (
+        "day",
+        "due",
+        "moment",
+        "number",
+        "party",
+        "percent",
+        "question",
+        "seconds",
+        "words",
+    ):
         made.filters[name] = getattr(words, name)
     made.filters["path"] = lambda text: quote(text, safe="")
     return made
@@ -86,9 +97,16 @@ async def customers_page(request: Request) -> Response:
 
     def read() -> str:
         with store.reading() as db:
-            found = queries.customers(db, search, 101)
+            people = People(db)
+            found = queries.customers(db, people, search, 101)
+            heads, identifiers = queries.head_count(db, people)
         return _templates.get_template("customers.html").render(
-            found=found[:100], more=len(found) > 100, search=search, page="customers"
+            found=found[:100],
+            more=len(found) > 100,
+            heads=heads,
+            identifiers=identifiers,
+            search=search,
+            page="customers",
         )
 
     return HTMLResponse(await run_sync(read))

@@ -7,16 +7,23 @@ about one pair of identifiers the latest holds.
 
 from __future__ import annotations
 
+import functools
 import sqlite3
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
 
 import attrs
 
 from cxsdk.collector.row import Key
 
-__all__ = ["Person", "find", "person_of"]
+__all__ = ["People", "Person", "find", "person_of"]
 
 _PREFERRED = {"id": 0, "anonymous": 1, "account": 2}
 _MOST_KEYS = 200
+
+_Neighbours: TypeAlias = Callable[[Key], list[Key]]
+_Said: TypeAlias = tuple[str, str, str, int, str | None, int | None, str]
+"""The other identifier's space and value; op, time, and what else orders statements."""
 
 
 @attrs.define(frozen=True)
@@ -51,14 +58,81 @@ def person_of(db: sqlite3.Connection, key: Key) -> Person:
     Known identifiers are joined only where a ``linked`` event said so; an anonymous one joins the
     customer who claimed it, unless customers that are not one person claimed it too.
     """
+    return _person(functools.partial(_neighbours, db), key)
+
+
+class People:
+    """
+    Who is who at one moment, for the many questions of one page: all links are read once.
+
+    The rule for every number of customers that is shown: **one person counts once**, under
+    however many identifiers. Each event belongs to the first identifier that it names (id, then
+    anonymous, account, others), and the identifiers that `person_of` joins into one journey are
+    one customer: a visit and the login that claimed it (``identified``), and what a ``linked``
+    event joined. An identifier that nobody tied to another is a customer of its own; so is a
+    device that several customers claimed, for nobody knows which of them it was.
+
+    Belongs to the transaction of *db*; for one thread.
+
+    Args:
+        db: a connection from `Store.reading`.
+    """
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        said = db.execute(
+            "SELECT l.space, l.value, l.other_space, l.other_value, l.op, l.time, e.instance,"
+            " e.seq, e.id FROM links l JOIN events e ON e.n = l.event"
+        )
+        every: dict[Key, list[_Said]] = {}
+        for space, value, other_space, other_value, *rest in said:
+            one, other = (space, value), (other_space, other_value)
+            every.setdefault(one, []).append((*other, *rest))
+            every.setdefault(other, []).append((*one, *rest))
+        self._tied = {key: _latest(statements) for key, statements in every.items()}
+        self._faces: dict[Key, Key] = {}
+
+    def face(self, key: Key) -> Key:
+        """
+        Return the one identifier that stands for the customer behind *key*, a known one if any.
+        """
+        if key not in self._tied:
+            return key
+        if key not in self._faces:
+            keys = _person(self._neighbours, key).keys
+            face = min(keys, key=_preference)
+            self._faces.update(dict.fromkeys(keys, face))
+        return self._faces[key]
+
+    def among(self, customers: Iterable[str | None]) -> set[Key]:
+        """
+        Return the customers behind values of the column ``customer``, each once.
+        """
+        found = set()
+        for text in customers:
+            if text is not None:
+                space, _, value = text.partition(":")
+                found.add(self.face((space, value)))
+        return found
+
+    def _neighbours(self, key: Key) -> list[Key]:
+        return self._tied.get(key, [])
+
+
+def _preference(key: Key) -> tuple[bool, bool, Key]:
+    return key[0] == "anonymous", key[0] != "id", key
+
+
+def _person(neighbours: _Neighbours, key: Key) -> Person:
     if key[0] == "anonymous":
-        home = _home(db, key)
-        if home is None:
+        tied, claims = _claims(neighbours, key)
+        if not claims:
+            return Person(key, tuple(tied))
+        closure, _ = _known_closure(neighbours, claims[0])
+        if not set(claims) <= set(closure):
             return Person(key, (key,))
-        found = _expand(db, home)
+        found = _expand(neighbours, claims[0])
         return Person(key, (key, *(other for other in found.keys if other != key)), found.shared)
-    found = _expand(db, key)
-    return Person(key, found.keys, found.shared)
+    return _expand(neighbours, key)
 
 
 def _neighbours(db: sqlite3.Connection, key: Key) -> list[Key]:
@@ -73,21 +147,25 @@ def _neighbours(db: sqlite3.Connection, key: Key) -> list[Key]:
         " WHERE l.other_space = ?1 AND l.other_value = ?2",
         key,
     )
+    return _latest(tuple(row) for row in rows)
+
+
+def _latest(said: Iterable[_Said]) -> list[Key]:
     latest: dict[Key, tuple[tuple[int, str, int, str], str]] = {}
-    for space, value, op, time, instance, seq, name in rows:
+    for space, value, op, time, instance, seq, name in said:
         order = (time, instance or "", seq or 0, name)
         if (space, value) not in latest or latest[space, value][0] < order:
             latest[space, value] = (order, op)
     return sorted(other for other, (_, op) in latest.items() if op != "unlinked")
 
 
-def _known_closure(db: sqlite3.Connection, start: Key) -> tuple[list[Key], list[Key]]:
+def _known_closure(neighbours: _Neighbours, start: Key) -> tuple[list[Key], list[Key]]:
     """
     Return the known identifiers tied to *start*, and the anonymous ones that touch them.
     """
     known, anonymous = [start], dict[Key, None]()
     for key in known:
-        for other in _neighbours(db, key):
+        for other in neighbours(key):
             if other[0] == "anonymous":
                 anonymous[other] = None
             elif other not in known and len(known) < _MOST_KEYS:
@@ -95,43 +173,28 @@ def _known_closure(db: sqlite3.Connection, start: Key) -> tuple[list[Key], list[
     return known, list(anonymous)
 
 
-def _home(db: sqlite3.Connection, anonymous: Key) -> Key | None:
+def _claims(neighbours: _Neighbours, anonymous: Key) -> tuple[list[Key], list[Key]]:
     """
-    Return a known identifier of the one customer who claimed *anonymous*, if there is just one.
-    """
-    claims = _claims(db, anonymous)
-    if not claims:
-        return None
-    closure, _ = _known_closure(db, claims[0])
-    return claims[0] if set(claims) <= set(closure) else None
-
-
-def _claims(db: sqlite3.Connection, anonymous: Key) -> list[Key]:
-    """
-    Return the known identifiers tied to *anonymous*, also over other anonymous ones.
+    Return the anonymous identifiers tied to *anonymous*, it first, and the known ones over them.
     """
     seen, claims = [anonymous], dict[Key, None]()
     for key in seen:
-        for other in _neighbours(db, key):
+        for other in neighbours(key):
             if other[0] != "anonymous":
                 claims[other] = None
             elif other not in seen and len(seen) < _MOST_KEYS:
                 seen.append(other)
-    return list(claims)
+    return seen, list(claims)
 
 
-def _expand(db: sqlite3.Connection, start: Key) -> Person:
-    known, touching = _known_closure(db, start)
+def _expand(neighbours: _Neighbours, start: Key) -> Person:
+    known, touching = _known_closure(neighbours, start)
     own: list[Key] = []
     shared: list[Key] = []
     for key in touching:
-        if set(_claims(db, key)) <= set(known):
-            own.append(key)
-            own += [
-                other
-                for other in _neighbours(db, key)
-                if other[0] == "anonymous" and other not in own and other not in touching
-            ]
+        tied, claims = _claims(neighbours, key)
+        if set(claims) <= set(known):
+            own += tied
         else:
             shared.append(key)
     return Person(start, tuple(dict.fromkeys((*known, *own))), tuple(shared))

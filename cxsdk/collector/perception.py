@@ -5,9 +5,12 @@ What customers said, and what they then did; two kinds of fact that are never mi
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Set as AbstractSet
 
 import attrs
 
+from cxsdk.collector.people import People
+from cxsdk.collector.row import Key
 from cxsdk.events.vocabulary import VERSUS
 
 __all__ = ["Perception", "Reacted", "Score", "read"]
@@ -25,9 +28,11 @@ _STATED = "json_extract(body, '$.data.source') = 'stated'"
 class Score:
     """
     The mean of the numbers given to one question on one scale; always with its *n*.
+
+    The instrument is that of a feedback, which may put several questions at once, so it is no
+    part of what is averaged together.
     """
 
-    instrument: str
     question: str
     least: float
     most: float
@@ -47,6 +52,9 @@ class Reacted:
     reaction: str
     n: int
     customers: int
+    exposed: int
+    """Of the customers those with an interaction in the range: above the line of a rate."""
+
     observed: int
     declared: int
     inferred: int
@@ -71,7 +79,10 @@ class Perception:
     scores: tuple[Score, ...]
     reactions: tuple[Reacted, ...]
     exposed: int
-    """Customers with an interaction in the range: the base for rates of reactions."""
+    """
+    Customers with an interaction in the range: the base for rates of reactions. People, as in
+    `cxsdk.collector.people.People`.
+    """
 
     @property
     def versus_n(self) -> int:
@@ -92,43 +103,62 @@ def _versus(db: sqlite3.Connection, since: int) -> dict[str | None, int]:
 
 def _scores(db: sqlite3.Connection, since: int) -> tuple[Score, ...]:
     rows = db.execute(
-        "SELECT coalesce(json_extract(body, '$.data.instrument'), 'custom') AS instrument,"  # noqa: S608 - literals
-        " json_extract(a.value, '$.question') AS question,"
+        "SELECT json_extract(a.value, '$.question') AS question,"  # noqa: S608 - literals
         " json_extract(a.value, '$.scale.min') AS least, json_extract(a.value, '$.scale.max') AS most,"
         " json_extract(a.value, '$.scale.better') AS better,"
         " avg(json_extract(a.value, '$.value')), count(*),"
-        " sum(json_extract(a.value, '$.value') >= 9), sum(json_extract(a.value, '$.value') <= 6)"
+        " sum(json_extract(a.value, '$.value') >= 9), sum(json_extract(a.value, '$.value') <= 6),"
+        " min(coalesce(json_extract(body, '$.data.instrument'), '') = 'nps')"
         " FROM events, json_each(events.body, '$.data.answers') AS a"
         f" WHERE {_COUNTED} AND {_STATED}"
         " AND json_type(a.value, '$.value') IN ('integer', 'real')"
         " AND coalesce(json_extract(a.value, '$.skipped'), 0) = 0"
-        " GROUP BY 1, 2, 3, 4, 5 ORDER BY count(*) DESC, 1, 2",
+        " GROUP BY 1, 2, 3, 4 ORDER BY count(*) DESC, 1, 2, 3",
         (since,),
     )
     found = []
-    for instrument, question, least, most, better, mean, n, promoters, detractors in rows:
-        is_nps = instrument == "nps" and (least, most) == (0, 10)
+    for question, least, most, better, mean, n, promoters, detractors, asked_nps in rows:
+        # Other producers name the question in their own way under the instrument.
+        is_nps = (question == "nps" or asked_nps) and (least, most) == (0, 10)
         nps = 100.0 * (promoters - detractors) / n if is_nps else None
-        found.append(Score(instrument, question, least, most, better, mean, n, nps))
+        found.append(Score(question, least, most, better, mean, n, nps))
     return tuple(found)
 
 
-def _reactions(db: sqlite3.Connection, since: int) -> tuple[Reacted, ...]:
+def _reactions(
+    db: sqlite3.Connection, since: int, people: People, exposed: AbstractSet[Key]
+) -> tuple[Reacted, ...]:
     rows = db.execute(
-        "SELECT json_extract(body, '$.data.reaction') AS reaction, count(*) AS n,"
-        " count(DISTINCT customer),"
-        " sum(json_extract(body, '$.data.evidence') = 'observed'),"
-        " sum(json_extract(body, '$.data.evidence') = 'declared'),"
-        " sum(json_extract(body, '$.data.evidence') = 'inferred')"
-        " FROM events WHERE family = 'reaction' AND time >= ? GROUP BY 1 ORDER BY n DESC, 1",
+        "SELECT json_extract(body, '$.data.reaction') AS reaction, customer,"
+        " json_extract(body, '$.data.evidence'), count(*)"
+        " FROM events WHERE family = 'reaction' AND time >= ? GROUP BY 1, 2, 3",
         (since,),
     )
-    return tuple(Reacted(*row) for row in rows)
+    every: dict[str, list[tuple[str | None, str, int]]] = {}
+    for reaction, *rest in rows:
+        every.setdefault(reaction, []).append((rest[0], rest[1], rest[2]))
+    found = []
+    for reaction, parts in every.items():
+        who = people.among(customer for customer, _, _ in parts)
+        evidence = dict.fromkeys(("observed", "declared", "inferred"), 0)
+        for _, name, n in parts:
+            if name in evidence:
+                evidence[name] += n
+        total = sum(n for _, _, n in parts)
+        found.append(Reacted(reaction, total, len(who), len(who & exposed), **evidence))
+    return tuple(sorted(found, key=lambda one: (-one.n, one.reaction)))
 
 
-def read(db: sqlite3.Connection, since: int, *, exposed: int) -> Perception:
+def read(
+    db: sqlite3.Connection, since: int, *, people: People, exposed: AbstractSet[Key]
+) -> Perception:
     """
     Return what was said and done from *since* on (microseconds).
+
+    Args:
+        people: who is who.
+
+        exposed: the customers with an interaction in the range.
     """
     (every,) = db.execute(
         "SELECT count(*) FROM events WHERE family = 'feedback' AND time >= ?", (since,)
@@ -148,6 +178,6 @@ def read(db: sqlite3.Connection, since: int, *, exposed: int) -> Perception:
         versus_other=stated - absent - sum(known.values()),
         versus_absent=absent,
         scores=_scores(db, since),
-        reactions=_reactions(db, since),
-        exposed=exposed,
+        reactions=_reactions(db, since, people, exposed),
+        exposed=len(exposed),
     )

@@ -13,11 +13,20 @@ from datetime import datetime
 import attrs
 
 from cxsdk._clock import to_ns
-from cxsdk.collector.people import find, person_of
+from cxsdk.collector.people import People, find, person_of
 from cxsdk.collector.row import Key
 from cxsdk.events.vocabulary import ACTIONS
 
-__all__ = ["Filter", "Page", "QueryError", "customers", "events", "events_of"]
+__all__ = [
+    "Filter",
+    "Known",
+    "Page",
+    "QueryError",
+    "customers",
+    "events",
+    "events_of",
+    "head_count",
+]
 
 _MOST = 1000
 
@@ -177,13 +186,40 @@ def _select(
     return db.execute(sql, (*values, wanted.limit + 1)).fetchall()
 
 
-def customers(db: sqlite3.Connection, search: str, limit: int = 100) -> list[sqlite3.Row]:
+@attrs.define(frozen=True)
+class Known:
     """
-    Return identifiers that contain *search* with their counts, the latest seen first.
+    One identifier with the number of its events; times in microseconds since 1970.
+    """
+
+    key: Key
+    events: int
+    first: int
+    last: int
+    face: Key
+    """The identifier that stands for the same customer; *key* itself where none else does."""
+
+
+def head_count(db: sqlite3.Connection, people: People) -> tuple[int, int]:
+    """
+    Return the number of customers of all time, each counted once, and of their identifiers.
+    """
+    seen = db.execute("SELECT DISTINCT customer FROM events WHERE customer IS NOT NULL")
+    (identifiers,) = db.execute("SELECT count(*) FROM customers").fetchone()
+    return len(people.among(row[0] for row in seen)), identifiers
+
+
+def customers(db: sqlite3.Connection, people: People, search: str, limit: int = 100) -> list[Known]:
+    """
+    Return identifiers that contain *search*, the latest seen first.
     """
     pattern = "%" + search.replace("!", "!!").replace("%", "!%").replace("_", "!_") + "%"
-    return db.execute(
+    rows = db.execute(
         "SELECT space, value, events, first, last FROM customers"
         " WHERE ? = '' OR value LIKE ? ESCAPE '!' ORDER BY last DESC, value LIMIT ?",
         (search, pattern, limit),
-    ).fetchall()
+    )
+    return [
+        Known((space, value), events, first, last, people.face((space, value)))
+        for space, value, events, first, last in rows
+    ]

@@ -37,6 +37,12 @@ _UPSERT_LANE = (
     " events = events + excluded.events, last = max(last, excluded.last)"
 )
 _CHUNK = 400
+# When and in which trace it was told, by which process of which release: not what was told.
+_TELLING = ("time", "recordedtime", "traceparent", "tracestate", "dataschema")
+_TELLER = ("sdk", "service")
+
+_Place = tuple[str | None, str | None, int | None]
+"""(instance, lane, seq): who sent it, and as which of its events."""
 
 
 @attrs.define(frozen=True)
@@ -49,6 +55,19 @@ class Ingested:
     duplicate: int
     conflicts: tuple[Refusal, ...]
     """Duplicates whose content differs from what was stored first; the first one stays."""
+
+
+@attrs.define
+class _Sorted:
+    """
+    The events of one request by what is to be done with them.
+    """
+
+    fresh: list[Row] = attrs.Factory(list)
+    retold: list[Row] = attrs.Factory(list)
+    """Known, but sent here by another process, or as another of its events."""
+
+    conflicts: list[Refusal] = attrs.Factory(list)
 
 
 class Store:
@@ -87,6 +106,8 @@ class Store:
             raise ConfigurationError(f"collector: cannot open {self.path}: {error}") from error
         try:
             self._writer.execute("PRAGMA journal_mode = WAL")
+            # Each checkpoint waits for the disk: at 16 MB of log instead of 4 there are fewer.
+            self._writer.execute("PRAGMA wal_autocheckpoint = 4000")
             migrate(self._writer)
         except sqlite3.Error as error:
             self._writer.close()
@@ -135,45 +156,53 @@ class Store:
         Store what is new, in one transaction; return after the commit.
 
         The same (source, id) is stored once: repeated, it is a duplicate, and with other content
-        a conflict, which counts as a duplicate and is remembered among the refusals.
+        a conflict, which counts as a duplicate and is remembered among the refusals. Who told it,
+        when, and in which trace is no content: a redelivered task tells the same key once more
+        from another process, and that is a plain duplicate.
         """
         received = self.now()
         with self._write_lock:
             self._writer.execute("BEGIN IMMEDIATE")
             try:
-                fresh, conflicts = self._sort_out(rows)
-                self._insert(fresh, received)
-                self._remember((*refused, *conflicts), received)
+                sorted_out = self._sort_out(rows)
+                self._insert(sorted_out.fresh, received)
+                self._witness(sorted_out, received)
+                self._remember((*refused, *sorted_out.conflicts), received)
             except BaseException:
                 self._writer.execute("ROLLBACK")
                 raise
             self._writer.execute("COMMIT")
-        return Ingested(len(fresh), len(rows) - len(fresh), tuple(conflicts))
+        fresh = len(sorted_out.fresh)
+        return Ingested(fresh, len(rows) - fresh, tuple(sorted_out.conflicts))
 
-    def _sort_out(self, rows: Sequence[Row]) -> tuple[list[Row], list[Refusal]]:
-        stored = self._bodies(rows)
-        fresh: list[Row] = []
-        conflicts: list[Refusal] = []
+    def _sort_out(self, rows: Sequence[Row]) -> _Sorted:
+        stored = self._stored(rows)
+        found = _Sorted()
         for row in rows:
             known = stored.get((row.id, row.source))
             if known is None:
-                stored[row.id, row.source] = row.body
-                fresh.append(row)
-            elif not _same(known, row.body):
+                stored[row.id, row.source] = (row.body, _place(row))
+                found.fresh.append(row)
+                continue
+            body, place = known
+            if place != _place(row):
+                found.retold.append(row)
+            if not _same(body, row.body):
                 reason = "event.id: expected the content first sent under this id, got another"
-                conflicts.append(Refusal(row.id, row.type, "conflict", reason))
-        return fresh, conflicts
+                found.conflicts.append(Refusal(row.id, row.type, "conflict", reason))
+        return found
 
-    def _bodies(self, rows: Sequence[Row]) -> dict[tuple[str, str], str]:
-        found: dict[tuple[str, str], str] = {}
+    def _stored(self, rows: Sequence[Row]) -> dict[tuple[str, str], tuple[str, _Place]]:
+        found: dict[tuple[str, str], tuple[str, _Place]] = {}
         for start in range(0, len(rows), _CHUNK):
             ids = [row.id for row in rows[start : start + _CHUNK]]
             marks = ",".join("?" * len(ids))
             cursor = self._writer.execute(
-                f"SELECT id, source, body FROM events WHERE id IN ({marks})",  # noqa: S608 - marks
+                "SELECT id, source, body, instance, lane, seq FROM events"  # noqa: S608 - marks
+                f" WHERE id IN ({marks})",
                 ids,
             )
-            found.update({(name, source): body for name, source, body in cursor})
+            found.update({(row[0], row[1]): (row[2], row[3:]) for row in cursor})
         return found
 
     def _insert(self, rows: list[Row], received: int) -> None:
@@ -195,7 +224,21 @@ class Store:
             ],
         )
         db.executemany(_UPSERT_CUSTOMER, _customer_rows(rows))
-        db.executemany(_UPSERT_LANE, _lane_rows(rows, received))
+
+    def _witness(self, found: _Sorted, received: int) -> None:
+        """
+        Count the sequence numbers that arrived, also of events that another process told first.
+        """
+        # A retold event may itself be delivered twice, and its number counts once.
+        retold = [
+            row
+            for row in found.retold
+            if None not in _place(row)
+            and self._writer.execute(
+                "INSERT OR IGNORE INTO retold VALUES (?, ?, ?)", _place(row)
+            ).rowcount
+        ]
+        self._writer.executemany(_UPSERT_LANE, _lane_rows((*found.fresh, *retold), received))
 
     def _remember(self, refused: Sequence[Refusal], received: int) -> None:
         if not refused:
@@ -222,6 +265,10 @@ class Store:
             self._writer.close()
 
 
+def _place(row: Row) -> _Place:
+    return row.instance, row.lane, row.seq
+
+
 def _same(stored: str, body: str) -> bool:
     # A hop may have written the JSON anew, and an event with a key of its own is told again by
     # another process at another time; only another content is a conflict.
@@ -230,11 +277,12 @@ def _same(stored: str, body: str) -> bool:
 
 def _content(body: str) -> dict[str, Any]:
     event: dict[str, Any] = msgspec.json.decode(body)
-    for name in ("time", "recordedtime", "traceparent", "tracestate"):
+    for name in _TELLING:
         event.pop(name, None)
     data = event.get("data")
     if isinstance(data, dict):
-        data.pop("sdk", None)
+        for name in _TELLER:
+            data.pop(name, None)
     return event
 
 

@@ -87,7 +87,17 @@ CREATE TABLE refusals (
 );
 """
 
-_STEPS = (_FIRST,)
+_RETOLD = """
+CREATE TABLE retold (
+    instance TEXT NOT NULL,
+    lane TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (instance, lane, seq)
+) WITHOUT ROWID;
+"""
+"""Sequence numbers of events that another process had told before, so that they are no gap."""
+
+_STEPS = (_FIRST, _RETOLD)
 """Script *i* brings a file of version *i* to version *i* + 1; a released script never changes."""
 
 VERSION = len(_STEPS)

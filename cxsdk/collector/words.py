@@ -17,20 +17,29 @@ __all__ = [
     "number",
     "party",
     "percent",
+    "question",
     "seconds",
     "words",
 ]
 
+_LETTERS = {"ces", "csat", "nps"}
 _THIN = "\u202f"
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\S+")
 
 
 def words(value: Any) -> str:
     """
-    Return a token as words: ``much_better`` → much better; ``checkout.pay`` → checkout · pay.
+    Return a token as words: ``much_better`` → much better. Not for names, such as a touchpoint's.
     """
     text = str(value).removeprefix("x_") or str(value)
-    return text.replace("_", " ").replace(".", " · ")
+    return text.replace("_", " ")
+
+
+def question(value: Any) -> str:
+    """
+    Return a question or instrument as words; the three that are known by letters as those.
+    """
+    return str(value).upper() if value in _LETTERS else words(value)
 
 
 def number(value: Any) -> str:
@@ -107,9 +116,9 @@ def _utc(micros: int) -> datetime:
 
 def moment(micros: int) -> str:
     """
-    Return microseconds since 1970 as a time of day in UTC.
+    Return microseconds since 1970 as a time in UTC, which the page says once.
     """
-    return f"{_utc(micros):%Y-%m-%d %H:%M} UTC"
+    return f"{_utc(micros):%Y-%m-%d %H:%M}"
 
 
 def day(text: str) -> str:

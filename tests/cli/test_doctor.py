@@ -66,7 +66,7 @@ def test_secrets_are_not_shown(cxsdk, collector):
 @pytest.mark.parametrize(
     ("variable", "value", "word"),
     [
-        ("CXSDK_KEY", "hush", "ignored"),
+        ("CXSDK_KEY", "hush", "16 bytes"),
         ("CXSDK_SPOOL_MAX_AGE", "long", "ignored"),
         ("CXSDK_TZ", "Nowhere/Land", "IANA"),
         ("CXSDK_SERVICE", "my shop", "service"),

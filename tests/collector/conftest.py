@@ -138,7 +138,7 @@ class Facts:
 
     def score(self, value, instrument="csat", least=1, most=5, **more):
         scale = {"min": least, "max": most, "better": "higher"}
-        answers = [{"question": "q", "value": value, "scale": scale}]
+        answers = [{"question": instrument, "value": value, "scale": scale}]
         return self.feedback(answers=answers, instrument=instrument, **more)
 
 

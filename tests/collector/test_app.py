@@ -4,6 +4,7 @@ The collector over real HTTP: what it takes, what it refuses and how it says so.
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import gzip
 import logging
@@ -15,7 +16,7 @@ import pytest
 from msgspec import json
 
 from cxsdk._guard import Voice
-from cxsdk.collector import Collector, Limits, app
+from cxsdk.collector import Collector, Limits, app, fault
 
 BATCH = {"content-type": "application/cloudevents-batch+json"}
 SMALL = Limits(body_bytes=20_000, inflated_bytes=40_000, event_bytes=4_000, events=10)
@@ -82,6 +83,20 @@ def test_repeated_and_changed_events_are_duplicates(http, facts):
     again = http.post("/events", json=[event, facts.interaction("c2", id="a")]).json()
     assert again == {"accepted": 0, "duplicate": 2, "rejected": []}
     assert "conflict" in http.get("/?range=all").text
+
+
+def test_repeats_of_another_process_are_not_complained_about(http, facts, caplog, monkeypatch):
+    """A key told twice by two processes is answered as a duplicate, without a line in the log."""
+    monkeypatch.setattr(app, "voice", Voice())
+    first = facts.reaction(id="a", seq=1)
+    again = facts.reaction(id="a", seq=1, instance="p2", reaction_id=first["data"]["reaction_id"])
+    again |= {"subject": first["subject"], "time": "2026-05-04T10:30:00Z"}
+    with caplog.at_level(logging.WARNING, "cxsdk"):
+        http.post("/events", json=[first])
+        answer = http.post("/events", json=[again]).json()
+    assert answer == {"accepted": 0, "duplicate": 1, "rejected": []}
+    assert caplog.records == []
+    assert "conflict" not in http.get("/?range=all").text
 
 
 def test_lenient_takes_a_newer_event_and_strict_does_not(tmp_path, facts):
@@ -235,6 +250,46 @@ def test_store_that_fails_is_503_and_keeps_nothing_back(http, collector, facts, 
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
     monkeypatch.undo()
     assert http.post("/events", json=[facts.interaction(id="a")]).json()["accepted"] == 1
+
+
+def test_failed_request_is_logged_without_event_data(http, collector, facts, caplog, monkeypatch):
+    """An error of our own is 500 and one line with type and place; not what the event said."""
+
+    def fail(rows, *_):
+        raise RuntimeError(f"cannot store {rows[0].body}")
+
+    monkeypatch.setattr(fault, "voice", Voice())
+    monkeypatch.setattr(collector.store, "add", fail)
+    with caplog.at_level(logging.DEBUG):
+        answer = http.post("/events", json=[facts.interaction("secret-customer")])
+    assert (answer.status_code, answer.json()) == (500, {"error": "collector: failed"})
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    lines = [line for line in caplog.text.splitlines() if "ERROR" in line]
+    assert len(lines) == 1
+    assert "RuntimeError" in lines[0]
+    assert "app.py" in lines[0]
+    assert "secret-customer" not in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+def test_error_after_the_answer_began_is_only_logged(caplog, monkeypatch):
+    """Half an answer cannot become another one; the line is logged all the same."""
+
+    async def app_that_breaks(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise ValueError("secret-customer")
+
+    sent = []
+
+    async def send(message):
+        sent.append(message["type"])
+
+    monkeypatch.setattr(fault, "voice", Voice())
+    with caplog.at_level(logging.ERROR):
+        asyncio.run(fault.Fault(app_that_breaks)({"type": "http"}, None, send))
+    assert sent == ["http.response.start"]
+    assert "ValueError" in caplog.text
+    assert "secret-customer" not in caplog.text
 
 
 def test_log_lines_hold_no_control_characters_of_events(http, facts, caplog, monkeypatch):

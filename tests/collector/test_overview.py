@@ -87,13 +87,13 @@ def test_versus_expectation_counts_what_was_stated(keep, facts, figures):
 
 
 def test_means_come_with_their_n_and_scale(keep, facts, figures):
-    """Scores of another scale or instrument are never averaged together."""
+    """Scores of another question or scale are never averaged together."""
     for value in (5, 4, 3):
         keep(facts.score(value))
     keep(facts.score(7, most=7), facts.score(2, instrument="ces", most=7))
     for value in (10, 9, 8, 6):
         keep(facts.score(value, "nps", 0, 10))
-    found = {(one.instrument, one.most): one for one in figures().perception.scores}
+    found = {(one.question, one.most): one for one in figures().perception.scores}
     assert (found["csat", 5].mean, found["csat", 5].n) == (4.0, 3)
     assert (found["csat", 7].mean, found["csat", 7].n) == (7.0, 1)
     assert (found["ces", 7].mean, found["ces", 7].n) == (2.0, 1)
@@ -102,8 +102,57 @@ def test_means_come_with_their_n_and_scale(keep, facts, figures):
     assert found["csat", 5].nps is None
 
 
+def test_scores_go_by_question_whatever_was_asked_beside_it(keep, facts, figures):
+    """A csat given alone and one beside a comparison are one row of two answers."""
+    scale = {"min": 1, "max": 5, "better": "higher"}
+    csat = {"question": "csat", "value": 5, "scale": scale}
+    keep(
+        facts.score(3),
+        facts.feedback(
+            versus="better",
+            instrument="versus_expectation",
+            answers=[{"question": "versus_expectation", "value": "better"}, csat],
+        ),
+    )
+    (score,) = figures().perception.scores
+    assert (score.question, score.n, score.mean) == ("csat", 2, 4.0)
+
+
+def test_nps_is_known_by_question_or_instrument(keep, facts, figures):
+    """Whoever names the question otherwise under the instrument still has a net score."""
+    scale = {"min": 0, "max": 10, "better": "higher"}
+    told = [{"question": "would_recommend", "value": 10, "scale": scale}]
+    keep(
+        facts.score(9, "nps", 0, 10),
+        facts.feedback(answers=told, instrument="nps"),
+        facts.feedback(answers=[{**told[0], "question": "other"}], instrument="custom"),
+    )
+    found = {one.question: one.nps for one in figures().perception.scores}
+    assert found == {"nps": 100.0, "would_recommend": 100.0, "other": None}
+
+
+def test_visit_and_login_are_one_customer(keep, facts, figures):
+    """Counted are people: anna under three identifiers, ben, a visit of nobody known."""
+    anna = {"id": "anna"}
+    keep(
+        facts.interaction({"anonymous_id": "v1"}),
+        facts.identity("identified", {**anna, "anonymous_id": "v1"}),
+        facts.interaction(anna),
+        facts.interaction("anna-old"),
+        facts.identity("linked", anna, "anna-old"),
+        facts.interaction("ben"),
+        facts.interaction({"anonymous_id": "v2"}),
+        facts.reaction({"anonymous_id": "v1"}),
+        facts.reaction("anna-old"),
+    )
+    found = figures()
+    (renewed,) = found.perception.reactions
+    assert (found.customers, found.perception.exposed) == (3, 3)
+    assert (renewed.n, renewed.customers, renewed.exposed) == (2, 1, 1)
+
+
 def test_reactions_name_customers_and_evidence(keep, facts, figures):
-    """Three renewals of two customers, beside the number of customers who had a contact."""
+    """Three renewals of two customers, one of whom is among the two who had a contact."""
     keep(
         facts.reaction("c1"),
         facts.reaction("c1", evidence="declared"),
@@ -113,7 +162,7 @@ def test_reactions_name_customers_and_evidence(keep, facts, figures):
     )
     found = figures().perception
     (renewed,) = found.reactions
-    assert (renewed.n, renewed.customers, found.exposed) == (3, 2, 2)
+    assert (renewed.n, renewed.customers, renewed.exposed, found.exposed) == (3, 2, 1, 2)
     assert (renewed.observed, renewed.declared, renewed.inferred) == (1, 1, 1)
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cxsdk.collector.people import find, person_of
+from cxsdk.collector.people import People, find, person_of
 
 T0 = datetime(2026, 5, 4, 10, 0, tzinfo=UTC)
 VISIT = {"anonymous_id": "visit"}
@@ -93,6 +93,42 @@ def test_latest_statement_holds_whatever_order_it_came_in(tmp_path, facts):
         with store.reading() as db:
             assert person_of(db, ("id", "c1")).keys == (("id", "c1"),)
         store.close()
+
+
+def test_linked_visits_are_one_also_before_anybody_is_known(keep, facts, keys_of):
+    """Two anonymous identifiers that were said to be one lead to one journey."""
+    other = {"anonymous_id": "tablet"}
+    keep(facts.interaction(VISIT), facts.identity("linked", VISIT, other))
+    assert keys_of("visit") == keys_of("tablet") == ({"visit", "tablet"}, set())
+
+
+def test_people_are_counted_as_journeys_join_them(store, keep, facts):
+    """For every identifier the one that stands for it is in its own journey, and the same for all."""
+    keep(
+        facts.identity("identified", "c1", VISIT),
+        facts.identity("identified", "c2", {"anonymous_id": "shared"}),
+        facts.identity("identified", "c3", {"anonymous_id": "shared"}),
+        facts.identity("linked", "c1", "c4"),
+        facts.identity("linked", "c5", "c6"),
+        facts.identity("unlinked", "c5", "c6", at=T0 + timedelta(hours=1)),
+        facts.identity("linked", {"anonymous_id": "a1"}, {"anonymous_id": "a2"}),
+        facts.interaction("alone"),
+    )
+    with store.reading() as db:
+        people = People(db)
+        keys = [tuple(row) for row in db.execute("SELECT space, value FROM customers")]
+        for key in keys:
+            joined = person_of(db, key).keys
+            assert people.face(key) in joined
+            assert {people.face(other) for other in joined} == {people.face(key)}
+        faces = {people.face(key)[1] for key in keys}
+    assert faces == {"c1", "c2", "c3", "shared", "c5", "c6", "a1", "alone"}
+
+
+def test_events_without_a_customer_count_nobody(store):
+    """A problem of nobody known adds no customer."""
+    with store.reading() as db:
+        assert People(db).among([None, "id:c1", "id:c1"]) == {("id", "c1")}
 
 
 def test_known_identifier_is_meant_before_an_anonymous_one(store, keep, facts):

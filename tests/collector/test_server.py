@@ -5,10 +5,12 @@ Running the collector, and what survives when it is killed.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
+import time
 
 import httpx
 import pytest
@@ -63,6 +65,58 @@ def test_sigterm_ends_it(process):
     assert httpx.get(f"{url}/healthz", trust_env=False).status_code == 200
     running.terminate()
     assert running.wait(timeout=20) in {0, -signal.SIGTERM}
+
+
+def test_command_prints_the_address_and_nothing_of_the_server(tmp_path, facts):
+    """With good requests, a bad one and an unknown page stderr stays empty and stdout is ours."""
+    running = subprocess.Popen(
+        [sys.executable, "-m", "cxsdk", "collector", "--port", "0", "--db", tmp_path / "c.db"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    url = running.stdout.readline().split()[1]
+    with httpx.Client(base_url=url, trust_env=False) as client:
+        assert client.post("/events", json=[facts.interaction()]).json()["accepted"] == 1
+        assert client.post("/events", content=b"<").status_code == 415
+        assert client.get("/customers/nobody/journey").status_code == 404
+        assert client.get("/").status_code == 200
+    running.terminate()
+    out, err = running.communicate(timeout=20)
+    assert err == ""
+    assert not re.search("uvicorn|INFO|Started|startup|HTTP/1", out)
+
+
+def test_refusals_reach_stderr_without_event_data(tmp_path, facts):
+    """The command warns of a refused event by its field, never with what stood in it."""
+    running = subprocess.Popen(
+        [sys.executable, "-m", "cxsdk", "collector", "--port", "0", "--db", tmp_path / "c.db"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    url = running.stdout.readline().split()[1]
+    bad = facts.interaction("secret-customer", direction="secret_word")
+    httpx.post(f"{url}/events", json=[bad], trust_env=False)
+    running.terminate()
+    _, err = running.communicate(timeout=20)
+    assert "interaction." in err
+    assert "ecret" not in err
+    assert len(err.splitlines()) == 1
+
+
+def test_answers_do_not_wait_for_acknowledgements(collector, facts):
+    """Nagle's algorithm is off: twenty answers on one connection take no 40 ms each."""
+    with httpx.Client(base_url=collector.url, trust_env=False) as client:
+        client.get("/healthz")
+        taken = []
+        for _ in range(20):
+            start = time.perf_counter()
+            client.post("/events", json=[facts.interaction()])
+            taken.append(time.perf_counter() - start)
+    assert min(taken) < 0.03
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])

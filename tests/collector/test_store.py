@@ -8,10 +8,12 @@ import sqlite3
 import stat
 
 import pytest
+from msgspec import json
 
-from cxsdk.collector import Store
+from cxsdk.collector import Limits, Store
+from cxsdk.collector.overview import overview
 from cxsdk.collector.queries import Filter, events
-from cxsdk.collector.row import Refusal
+from cxsdk.collector.row import Refusal, judge
 from cxsdk.errors import ConfigurationError
 
 
@@ -42,6 +44,72 @@ def test_same_id_with_other_content_is_a_conflict(store, keep, facts):
     assert refusals(store) == [("a", "conflict")]
     with store.reading() as db:
         assert db.execute("SELECT customer FROM events").fetchone()[0] == "id:c1"
+
+
+def retold(event, *, seq=1, instance="p2"):
+    """
+    Return *event* as another process of a newer release tells it later, in another trace.
+    """
+    sdk = {"name": "cxsdk", "version": "0.2.0", "instance": instance, "lane": "vital", "seq": seq}
+    return {
+        **event,
+        "time": "2026-05-04T10:30:00.000000Z",
+        "recordedtime": "2026-05-04T10:31:00.000000Z",
+        "traceparent": f"00-{'b' * 32}-{'c' * 16}-01",
+        "tracestate": "vendor=1",
+        "dataschema": event["dataschema"].replace("1-0-0", "1-0-1"),
+        "data": {**event["data"], "sdk": sdk, "service": {"name": "shop", "version": "2"}},
+    }
+
+
+def test_repeat_by_another_process_is_a_plain_duplicate(store, keep, facts):
+    """The same key told again elsewhere and later: no conflict and no refusal, the first stays."""
+    first = facts.reaction(id="a", seq=1)
+    keep(first)
+    done = keep(retold(first))
+    assert (done.accepted, done.duplicate, done.conflicts) == (0, 1, ())
+    assert refusals(store) == []
+    with store.reading() as db:
+        assert events(db, Filter()).bodies[0].count("10:00:00.000000Z") == 1
+
+
+def test_repeat_by_another_process_with_other_content_is_a_conflict(store, keep, facts):
+    """Another reaction under the same key is another fact, whoever tells it."""
+    first = facts.reaction(id="a", seq=1)
+    keep(first)
+    other = retold(first)
+    other["data"]["reaction"] = "cancel"
+    assert len(keep(other).conflicts) == 1
+    assert refusals(store) == [("a", "conflict")]
+
+
+def test_repeats_of_another_process_are_no_gap(store, keep, facts):
+    """Its sequence numbers arrived, and each counts once however often it is delivered."""
+    one, two, three = (facts.reaction(id=name, seq=n) for n, name in enumerate("abc", 1))
+    keep(one, two, three)
+    own = facts.reaction(id="d", instance="p2", seq=4)
+    late = facts.reaction(id="e", instance="p2", seq=7)
+    again = [retold(one, seq=1), retold(two, seq=2), retold(three, seq=3)]
+    keep(*again, own, late)
+    keep(*again, own, late)
+    with store.reading() as db:
+        (gap,) = overview(db, 0, store.now()).record.gaps
+    assert (gap.instance, gap.low, gap.high, gap.missing) == ("p2", 1, 7, 2)
+
+
+def test_file_of_the_first_version_is_brought_up_to_date(store, keep, facts):
+    """A file without the later tables opens with all its events, and takes repeats."""
+    first = facts.reaction(id="a", seq=1)
+    keep(first)
+    store.close()
+    with sqlite3.connect(store.path) as db:
+        db.executescript("DROP TABLE retold; PRAGMA user_version = 1")
+    db.close()
+    again = Store(store.path)
+    row = judge(json.encode(retold(first)), Limits(), strict=False)
+    assert again.add([row]).duplicate == 1
+    assert stored(again) == ["a"]
+    again.close()
 
 
 def test_same_id_of_another_source_is_another_event(store, keep, facts):

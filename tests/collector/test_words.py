@@ -43,6 +43,9 @@ def test_seconds_take_the_unit_that_fits(value, text):
 def test_values_read_as_words():
     """Tokens, numbers and parties."""
     assert words.words("x_own_thing") == "own thing"
+    assert (words.question("nps"), words.question("how_easy")) == ("NPS", "how easy")
+    assert words.words("checkout.pay") == "checkout.pay"
+    assert words.moment(0) == "1970-01-01 00:00"
     assert words.number(12345) == "12\u202f345"
     assert words.number(1.50) == "1.5"
     party = {"kind": "partner", "partner_role": "carrier", "org": "dhl"}

@@ -284,17 +284,16 @@ The [off switches](#off-switches) are the other way round: there the environment
 are pulled without a deploy.
 A wrong argument raises `ConfigurationError`, since a developer is looking.
 A wrong environment variable is ignored with a warning, since a deployment must not fail over it.
-Six have no value that would be right instead and stop `init` as well: {fatal}.
+Three stop `init` as well: {fatal}.
+Without a service or a collector there is nothing to do, and a key that is too short must not mean
+that ids leave in the clear.
 `cxsdk doctor` shows every value in force and where it came from.
 """
 
 FATAL = (
     "CXSDK_SERVICE",
     "CXSDK_COLLECTOR",
-    "CXSDK_ENVIRONMENT",
-    "CXSDK_TZ",
-    "CXSDK_NAMESPACE",
-    "CXSDK_TYPE_PREFIX",
+    "CXSDK_KEY",
 )
 
 _SWITCHES = """\
@@ -304,6 +303,10 @@ These win over arguments.
 
 To stop capture altogether, `CXSDK_DISABLED=1` is the one to pull: no file, no thread, no connection.
 They are read at `init`, so a change takes effect when the process starts again.
+
+The fourth switch needs no restart: a file named `OFF` in the root of the spool turns capture off in
+every running process of the machine within two seconds, and on again when it is removed.
+It does not reach processes whose spool is in memory.
 """
 
 _NOT_ARGUMENTS = {"self", "clock", "spool", "delivery", "privacy", "capture"}

@@ -28,6 +28,10 @@ CHECKED = {
     "CXSDK_SPOOL_MODE",
     "CXSDK_KEY",
     "CXSDK_BASIS",
+    "CXSDK_ENVIRONMENT",
+    "CXSDK_TZ",
+    "CXSDK_NAMESPACE",
+    "CXSDK_TYPE_PREFIX",
     "CXSDK_CONSENT",
 }
 """Texts whose values are looked at; any other text is right."""
