@@ -82,7 +82,7 @@ def rfc3339(moment: datetime) -> str:
 
 # The text of the second that was last formatted: in a busy process nearly every call hits it.
 # One tuple in one name, so that a reader in another thread sees a matching pair or none.
-_second: tuple[str, str] = ("", "")
+_second: tuple[str, str] = ("none", "")
 
 
 def rfc3339_ns(ns: int) -> str:

@@ -51,7 +51,7 @@ class _Default(Instrument):
         if client is None:
             return None
         capture = client._capture
-        if capture is None or _fork.page[0] == client._generation:
+        if capture is None or _fork.page[0] == capture.generation:
             return capture
         return client.capture()
 
@@ -104,13 +104,14 @@ def init(service: str | None = None, **options: Any) -> Client:
     global _client
     made = Client(service, **options)
     before, _client = _client, made
-    if before is not None and before.health().status != "off":
-        voice.say(
-            logging.WARNING,
-            "init_again",
-            "cxsdk: init ran again at %s; the client before it is closed",
-            caller(),
-        )
+    if before is not None:
+        if before.health().status != "off":
+            voice.say(
+                logging.WARNING,
+                "init_again",
+                "cxsdk: init ran again at %s; the client before it is closed",
+                caller(),
+            )
         before.close()
     return made
 

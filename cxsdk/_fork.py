@@ -13,8 +13,9 @@ from __future__ import annotations
 import mmap
 import os
 import threading
+from typing import Any
 
-__all__ = ["current", "page"]
+__all__ = ["current", "own_lock", "page"]
 
 _MADV_WIPEONFORK = 18  # linux/mman.h; the mmap module has no name for it
 
@@ -34,7 +35,7 @@ def _make_page() -> mmap.mmap | bytearray:
 page: mmap.mmap | bytearray = _make_page()
 page[0] = 1
 _value = 1
-_locks: dict[int, threading.Lock] = {}
+_locks: dict[int, Any] = {}
 
 
 def _wipe() -> None:
@@ -43,6 +44,14 @@ def _wipe() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_wipe)
+
+
+def own_lock() -> Any:
+    """
+    Return a re-entrant lock that this process alone has, for what a child makes anew once.
+    """
+    # dict.setdefault is one step under the GIL, so all threads of the child get one lock.
+    return _locks.setdefault(os.getpid(), threading.RLock())
 
 
 def current() -> int:
@@ -54,8 +63,7 @@ def current() -> int:
     global _value
     if page[0]:
         return int(page[0])
-    # dict.setdefault is one step under the GIL, so all threads of the child get one lock.
-    with _locks.setdefault(os.getpid(), threading.Lock()):
+    with own_lock():
         if not page[0]:
             _value = _value % 255 + 1
             page[0] = _value

@@ -7,6 +7,7 @@ Each kind of trouble is said once per reason and place, then once an hour with a
 from __future__ import annotations
 
 import logging
+import math
 import os
 import sys
 import threading
@@ -21,8 +22,14 @@ logger = logging.getLogger("cxsdk")
 logger.addHandler(logging.NullHandler())
 
 _ROOT = os.path.dirname(__file__)  # noqa: PTH120 - pathlib brings 4 ms of imports
+_STDLIB = os.path.dirname(os.__file__) + os.sep  # noqa: PTH120
+_LIBRARIES = frozenset(
+    ("attr", "attrs", "httpcore", "httpx", "msgspec", "opentelemetry", "platformdirs", "tenacity")
+)
 _REPEAT_S = 3600.0
 _MAX_REASONS = 512
+_OTHER = "other"
+"""Under this all reasons are heard that come after so many."""
 
 
 def caller() -> str:
@@ -54,10 +61,14 @@ def is_ours(error: BaseException) -> bool:
 
 
 def _is_inner(filename: str) -> bool:
-    if filename.startswith(_ROOT):
+    if filename.startswith((_ROOT + os.sep, "<frozen", "<attrs generated")):
         return True
-    # A library that we called (httpx, msgspec, the stdlib) is inside us; the host is not.
-    return "site-packages" in filename or filename.startswith((sys.base_prefix, "<frozen"))
+    # A library that we call is inside us; the host is not, and it may be installed beside it: a
+    # worker's time limit is raised in site-packages too.
+    _, installed, rest = filename.rpartition("-packages" + os.sep)
+    if installed:
+        return rest.partition(os.sep)[0] in _LIBRARIES
+    return filename.startswith(_STDLIB)
 
 
 class Voice:
@@ -72,7 +83,7 @@ class Voice:
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._seen: dict[str, tuple[float, int]] = {}
 
     def say(self, level: int, reason: str, message: str, *args: Any) -> bool:
@@ -81,8 +92,10 @@ class Voice:
         """
         now = self._monotonic()
         with self._lock:
-            last, held_back = self._seen.get(reason, (-_REPEAT_S, 0))
-            if now - last < _REPEAT_S or len(self._seen) > _MAX_REASONS:
+            if reason not in self._seen and len(self._seen) >= _MAX_REASONS:
+                reason = _OTHER
+            last, held_back = self._seen.get(reason, (-math.inf, 0))
+            if now - last < _REPEAT_S:
                 self._seen[reason] = (last, held_back + 1)
                 return False
             self._seen[reason] = (now, 0)
@@ -98,7 +111,7 @@ class Voice:
         """
         Replace the lock in a forked child; what was said stays said.
         """
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
 
 voice = Voice()

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -34,7 +34,7 @@ class Tally:
         # itertools.count is one step in C, so no addition is lost between threads.
         self.add: Callable[[], int] = itertools.count(start).__next__
         self._reads = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def value(self) -> int:
         """
@@ -75,9 +75,11 @@ class Ledger:
 
     def __init__(self) -> None:
         self.offered = Tally()
-        self._lock = threading.Lock()
-        self._refused: Counter[str] = Counter()
-        self._noted: Counter[str] = Counter()
+        self._lock = threading.RLock()
+        # Adding to a defaultdict runs no Python code, so a signal handler that emits cannot
+        # come between the read and the write; the lock is re-entrant for the same reason.
+        self._refused: defaultdict[str, int] = defaultdict(int)
+        self._noted: defaultdict[str, int] = defaultdict(int)
 
     def refuse(self, reason: str) -> None:
         """

@@ -63,7 +63,6 @@ class _Parts:
         self.ledger = Ledger()
         self.sinks = sinks
         self._on_switch = on_switch
-        self.is_shown = False
         self.spool: Spool | None = None
         self.delivery: Delivery | None = None
         if sinks and settings.spool.mode != "off":
@@ -201,8 +200,8 @@ class Client(Instrument):
         self._listeners = listeners
         self._why_off = ""
         self._sinks = self._open_sinks()
+        self._is_shown = False
         self._parts = self._build()
-        self._generation = self._parts.generation
         self._capture = self._switch()
 
     def _open_sinks(self) -> dict[str, Sink]:
@@ -272,7 +271,7 @@ class Client(Instrument):
         Return the capture of this process, or None when off or closed. For the verbs.
         """
         capture = self._capture
-        if capture is None or _fork.page[0] == self._generation:
+        if capture is None or _fork.page[0] == capture.generation:
             return capture
         return self._renew()
 
@@ -280,13 +279,18 @@ class Client(Instrument):
         """
         Make new parts in a forked child; nothing of the parent's is closed or locked.
         """
-        old = self._parts
-        voice.renew()
-        old.abandon()
-        self._parts = self._build()
-        self._generation = self._parts.generation
-        self._capture = self._parts.capture
+        with _fork.own_lock():
+            # Two threads of the child may come here at once; a second set of parts would hold
+            # events that nobody delivers.
+            if not self._is_own():
+                voice.renew()
+                self._parts.abandon()
+                self._parts = self._build()
+                self._capture = self._parts.capture
         return self._capture
+
+    def _is_own(self) -> bool:
+        return _fork.page[0] == self._parts.generation
 
     def off(self) -> Dropped:
         """
@@ -313,13 +317,16 @@ class Client(Instrument):
 
     def _show_metrics(self) -> None:
         # Only where the host has a meter: importing the API alone would cost it 20 ms.
-        if "opentelemetry.sdk.metrics" in sys.modules and not self._parts.is_shown:
-            self._parts.is_shown = True
-            register_metrics(self.stats)
+        if "opentelemetry.sdk.metrics" in sys.modules and not self._is_shown:
+            self._is_shown = True
+            try:
+                register_metrics(self.stats)
+            except Exception as error:  # noqa: BLE001 - a host's meter may raise anything
+                voice.say(logging.WARNING, "metrics", "cxsdk: no metrics are shown: %r", error)
 
     def warm_up(self) -> None:
         """
-        Do the first-time work now: directory, lock, segments, threads. Blocks on the disk.
+        Do the first-time work now: a look at the disk, and threads. Blocks on the disk.
         """
         if self.capture() is not None and self._parts.spool is not None:
             self._parts.spool.maintain()
@@ -334,7 +341,7 @@ class Client(Instrument):
         if said is not None:
             return said
         spool = self._parts.spool
-        return 10.0 if spool is not None and spool.stats().get("volatile") else 2.0
+        return 10.0 if getattr(spool, "volatile", False) else 2.0
 
     # ---- ends -----------------------------------------------------------------------------
 
@@ -356,7 +363,9 @@ class Client(Instrument):
         capture = self.capture()
         if capture is not None:
             capture.write_losses()
-        return self._parts.delivery if capture is not None else None
+        # The OFF file stops capture; what was accepted before it is still delivered.
+        is_open = capture is not None or self._why_off == "switched_off"
+        return self._parts.delivery if is_open and self._is_own() else None
 
     def close(self, timeout: float = 5.0) -> DeliveryReport:
         """
@@ -376,23 +385,26 @@ class Client(Instrument):
         """
         delivery = self._closing()
         report = await delivery.aclose(timeout) if delivery else _NOTHING
-        self._closed()
+        if self._parts.spool is not None:
+            import asyncio
+
+            await asyncio.to_thread(self._closed)
         return report
 
     def _closing(self) -> Delivery | None:
         delivery = self._ready_to_flush()
-        if self._capture is not None:
+        if self._why_off in {"", "switched_off"}:
             self._why_off = "closed"
         self._capture = None
         _exit.forget(self)
         return delivery
 
     def _closed(self) -> None:
-        if self._parts.spool is not None:
+        if self._parts.spool is not None and self._is_own():
             self._parts.spool.close()
 
     def _drain(self, seconds: float) -> None:
-        if _fork.page[0] == self._parts.generation:
+        if self._is_own():
             self.close(seconds)
 
     def __enter__(self) -> Client:
@@ -409,7 +421,7 @@ class Client(Instrument):
 
         For a dashboard; never for readiness, which a collector must not decide.
         """
-        if self._capture is None:
+        if self.capture() is None:
             return Health("off", self._why_off)
         if self._parts.delivery is None:
             return Health("off", "no_collector")
@@ -419,6 +431,7 @@ class Client(Instrument):
         """
         Return the ledger, what each sink got, the spool and the settings' levels, as plain data.
         """
+        self.capture()  # so that a forked child shows its own figures, under its own locks
         parts = self._parts
         spool = parts.spool.stats() if parts.spool else {}
         delivery = parts.delivery.stats() if parts.delivery else {}

@@ -202,6 +202,8 @@ class PrivacyOptions:
 
     @key.validator
     def _long_enough(self, _: attrs.Attribute[Any], value: bytes | None) -> None:
+        if value is not None and not isinstance(value, bytes):
+            raise ConfigurationError(f"key: expected bytes, got {type(value).__name__}")
         if value is not None and len(value) < 16:
             raise ConfigurationError(f"key: expected at least 16 bytes, got {len(value)}")
 
@@ -399,7 +401,9 @@ def resolve(
 def _take_group(group: str, options: Any, values: dict[str, Any], origins: dict[str, str]) -> None:
     wanted = _GROUPS[group]
     if not isinstance(options, wanted):
-        raise ConfigurationError(f"{group}: expected cxsdk.{wanted.__name__}(...), got {options!r}")
+        # Its type only: a mapping in its place may hold the key.
+        got = type(options).__name__
+        raise ConfigurationError(f"{group}: expected cxsdk.{wanted.__name__}(...), got {got}")
     for field in attrs.fields(wanted):
         value = getattr(options, field.name)
         if value != field.default:

@@ -10,7 +10,7 @@ from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Any
 
-__all__ = ["Scope", "current_interaction", "current_scope", "scope"]
+__all__ = ["Scope", "as_purposes", "current_interaction", "current_scope", "is_other", "scope"]
 
 Where = tuple[str | None, str | None, str | None, str | None, str | None]
 """(channel, medium, location, locale, tz)"""
@@ -25,6 +25,27 @@ current_scope: ContextVar[Scope | None] = ContextVar("cxsdk_scope", default=None
 current_interaction: ContextVar[Any] = ContextVar("cxsdk_interaction", default=None)
 
 
+def is_other(customer: Any, before: Any) -> bool:
+    """
+    Say whether *before* names somebody else than *customer*; nobody is nobody else.
+    """
+    if before is None or customer == before:
+        return False
+    # A path gives "42" where a database gives 42.
+    return not isinstance(customer, (str, int)) or str(customer) != str(before)
+
+
+def as_purposes(said: Any) -> Any:
+    """
+    Return purposes as a tuple, also where one word or a list was said.
+    """
+    if said is None or type(said) is tuple:
+        return said
+    if isinstance(said, str):
+        return (said,)
+    return tuple(said) if isinstance(said, (list, set, frozenset)) else said
+
+
 def _over(ours: tuple[Any, ...], theirs: tuple[Any, ...]) -> Any:
     return tuple(b if a is None else a for a, b in zip(ours, theirs, strict=True))
 
@@ -35,7 +56,7 @@ class Scope:
 
     A context manager, also for ``async with``. What a level does not say, it takes from the
     level around it; another customer does not inherit the ids and the consent of the one
-    before. Never raises and never blocks; a wrong value is refused, counted and logged once
+    before. Somebody who was not named before keeps both. Never raises and never blocks; a wrong value is refused, counted and logged once
     when an event needs it. May be entered again, but not by two tasks at a time.
 
     Args:
@@ -81,7 +102,7 @@ class Scope:
         else:
             self.where = (channel, medium, location, locale, tz)
         self.consent = consent
-        self.purposes = purposes
+        self.purposes = as_purposes(purposes)
         self.correlation = correlation
         self.last: str | None = None
         self._token: Token[Scope | None] | None = None
@@ -92,25 +113,39 @@ class Scope:
         Return this level completed from *outer*.
         """
         made = Scope.__new__(Scope)
-        who = self.who
+        who, theirs = self.who, outer.who
         if who[0] is None and who[1] is None:
             # An account or session more does not change who the customer is.
-            who = _over(who, outer.who)
-        elif who[3] is None:
-            who = (*who[:3], outer.who[3])
+            who, same = _over(who, theirs), True
+        elif who[0] is not None:
+            same = not is_other(who[0], theirs[0])
+        else:
+            same = theirs[0] is None and theirs[1] in (None, who[1])
+        if same and who[3] is None:
+            who = (*who[:3], theirs[3])
         made.who = who
         ours = self.where
         made.where = outer.where if ours is NOWHERE else _over(ours, outer.where)
-        same = who[:2] == outer.who[:2]
         made.consent = self.consent or (outer.consent if same else None)
         made.purposes = self.purposes or (outer.purposes if same else None)
         made.correlation = self.correlation or outer.correlation
         made.last = outer.last if same else None
         return made
 
+    def serving(self, customer: Any) -> Scope:
+        """
+        Return this scope as it holds for *customer*, named on a call inside of it.
+        """
+        return Scope(customer=customer)._inside(self)
+
     def __enter__(self) -> Scope:
         outer = current_scope.get()
-        entered = self if outer is None else self._inside(outer)
+        if outer is None:
+            # A scope kept for many requests: what happened in the last one is not of this one.
+            self.last = None
+            entered = self
+        else:
+            entered = self._inside(outer)
         if self._token is not None:
             self._entered = [*(self._entered or ()), self._token]
         self._token = current_scope.set(entered)

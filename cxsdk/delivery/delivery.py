@@ -105,7 +105,7 @@ class Delivery:
 
     def _start_thread(self, name: str, target: Callable[..., None], argument: Any) -> None:
         known = self._threads.get(name)
-        if name in self._at_work or (known is not None and known.ident is not None):
+        if name in self._at_work or (known is not None and known.is_alive()):
             return
         thread = threading.Thread(
             target=self._work, args=(name, target, argument), name=name, daemon=True

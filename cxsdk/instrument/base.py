@@ -10,7 +10,8 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeAlias, TypeVar, cast
 
-from cxsdk._guard import is_ours, voice
+from cxsdk._guard import caller, is_ours, voice
+from cxsdk.errors import CXError
 from cxsdk.typing import Accepted, Dropped
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class Base:
         """
         Count an event that could not even begin.
         """
+        if getattr(error, "counted", False):
+            raise error
         capture = self.capture()
         if capture is not None:
             capture._offer()
@@ -63,7 +66,9 @@ class Base:
             raise error
         capture._ledger.note("field_refused")
         field = getattr(error, "field", type(error).__name__)
-        voice.say(logging.WARNING, f"field:{field}", "cxsdk: %s", error)
+        # The words of another's error may hold what its code worked on, such as an id.
+        said = error if isinstance(error, CXError) else f"{caller()}: {type(error).__name__}"
+        voice.say(logging.WARNING, f"field:{field}", "cxsdk: %s", said)
 
 
 def verb(

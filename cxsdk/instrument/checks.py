@@ -9,6 +9,7 @@ from typing import Any
 
 from cxsdk.errors import InvalidEventError
 from cxsdk.events import vocabulary as v
+from cxsdk.events._kind import describe
 
 __all__ = [
     "FACTS",
@@ -23,15 +24,16 @@ __all__ = [
 ]
 
 FACTS = frozenset(
-    # Two are stored under another name, lest they hide the methods that set them.
+    # With an underscore what has no setter of its own: an assignment under the plain name was
+    # not checked, and is no fact.
     [
         "outcome",
         "goal_met",
         "reason",
-        "error",
-        "wait_ms",
+        "_error",
+        "_wait_ms",
         "_effort",
-        "expectations",
+        "_expectations",
         "_value",
         "performed_by",
     ]
@@ -43,7 +45,7 @@ def not_in(name: str, vocabulary: v.Vocabulary, value: Any) -> InvalidEventError
     """
     Return the error for a value outside of *vocabulary*.
     """
-    return InvalidEventError(f"interaction.{name}", vocabulary.expected(), repr(value)[:40])
+    return InvalidEventError(f"interaction.{name}", vocabulary.expected(), describe(value))
 
 
 def no_such_fact(name: str) -> InvalidEventError:

@@ -108,7 +108,11 @@ class _Steps:
         self.outer = current_interaction.set(self.interaction)
 
     def __exit__(self, *_: object) -> None:
-        current_interaction.reset(self.outer)
+        try:
+            current_interaction.reset(self.outer)
+        except ValueError:
+            # Collected in another context than the step began in, with the loop that ran it.
+            pass
 
     def end(self, error: BaseException | None = None) -> None:
         """

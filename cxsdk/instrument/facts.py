@@ -13,7 +13,7 @@ from cxsdk._ids import keyed_id, new_id
 from cxsdk.errors import InvalidEventError
 from cxsdk.instrument.interaction import Interaction, ambient_customer
 from cxsdk.pipeline.draft import Draft
-from cxsdk.scope import NOBODY, Scope, Who, current_interaction, current_scope
+from cxsdk.scope import NOBODY, Scope, Who, current_interaction, current_scope, is_other
 from cxsdk.typing import Accepted, Dropped
 
 if TYPE_CHECKING:
@@ -53,12 +53,13 @@ class Fact:
         self.capture = capture
         self.scope: Scope | None = current_scope.get()
         self.open: Interaction | None = current_interaction.get()
+        who = self._who(customer, anonymous)
         self.said = self.scope.consent if self.scope else None
         self.purposes = self.scope.purposes if self.scope else None
         self.draft = Draft(
             family,
             action,
-            capture.known(self._who(customer, anonymous)),
+            capture.known(who),
             now if at is None else _moment(at, "at"),
             new_id() if key is None else keyed_id(capture.settings.source, f"{family}.{key}"),
             {},
@@ -72,13 +73,15 @@ class Fact:
         scope = self.scope
         if customer is None:
             customer = ambient_customer(self.open, scope)
+        if scope is not None and customer is not None and is_other(customer, scope.who[0]):
+            # Another customer than the scope's: none of its ids and no consent of it is theirs.
+            self.scope = scope = scope.serving(customer)
         who: Who = NOBODY if scope is None else scope.who
         if anonymous is not None:
             return (customer, anonymous, who[2], who[3])
-        if customer is None or customer == who[0]:
+        if customer is None or who[0] is not None:
             return who
-        # Another customer than the scope's: nothing of the scope's ids is theirs.
-        return (customer, None, None, who[3] if who[0] is None else None)
+        return (customer, None, None, who[3])
 
     @property
     def interaction_id(self) -> str | None:

@@ -4,6 +4,7 @@ Identity and consent: who is who, and what they agreed to.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ from cxsdk._clock import to_ns
 from cxsdk.errors import InvalidEventError
 from cxsdk.instrument.base import Base, Result, verb
 from cxsdk.instrument.facts import Fact
+from cxsdk.scope import as_purposes
+from cxsdk.typing import Accepted
 
 if TYPE_CHECKING:
     from cxsdk.events.model import Event
@@ -19,6 +22,12 @@ if TYPE_CHECKING:
     from cxsdk.pipeline.customers import Known
 
 __all__ = ["Identities"]
+
+_HASHED = re.compile(r"s-[0-9a-f]{24}")
+"""A session id as it leaves the process."""
+
+_NEVER_SAID = frozenset({"internal", "invalid", "no_customer"})
+"""Why a word of consent is none."""
 
 
 class Identities(Base):
@@ -127,12 +136,13 @@ class Identities(Base):
         fact = Fact(capture, "identity", "consent_changed", customer=customer, at=at, key=key)
         block: dict[str, Any] = {"state": state}
         if purposes:
-            block["purposes"] = list(purposes)
+            block["purposes"] = list(as_purposes(purposes))
         if policy_version is not None:
             block["policy_version"] = policy_version
         fact.put(identity_id=fact.draft.id, op="consent_changed", consent=block)
         result = fact.capture_it()
-        if result:
+        if isinstance(result, Accepted) or result.reason not in _NEVER_SAID:
+            # A denial holds also where there was no room to record it.
             self._consent_said(capture, fact.draft.known, state)
         return result
 
@@ -146,7 +156,9 @@ class Identities(Base):
         """
         Record an `Event` made by hand; consent, redaction and the other steps apply as always.
 
-        Its customer id is what the host has; its id, time and source stay as they are.
+        Its customer and session ids are what the host has, and leave as others do; its id, time
+        and source stay as they are. Of the scope it takes the place only, and the consent where
+        it says none itself.
         """
         from cxsdk.events.model import Event as Model
         from cxsdk.events.model import dump
@@ -154,18 +166,21 @@ class Identities(Base):
         if not isinstance(event, Model):
             raise InvalidEventError("emit", "a cxsdk.events.model.Event", type(event).__name__)
         data = dump(event.data)
-        customer = data.pop("customer", None) or {}
-        fact = Fact(
-            capture,
-            event.family,
-            event.action,
-            customer=customer.get("id"),
-            anonymous=customer.get("anonymous_id"),
-            at=event.time,
-        )
-        if customer and fact.draft.known.block is not None:
-            more = {n: v for n, v in customer.items() if n not in {"id", "anonymous_id"}}
-            fact.draft.data["customer"] = {**fact.draft.known.block, **more}
+        customer = data.get("customer") or {}
+        session = data.get("session_id")
+        if session is not None and not _HASHED.fullmatch(session):
+            del data["session_id"]
+        else:
+            session = None
+        who = (*(customer.get(name) for name in ("id", "anonymous_id", "account_id")), session)
+        fact = Fact(capture, event.family, event.action, customer=who[0], at=event.time)
+        fact.draft.known = capture.known(who)
+        for name in ("customer", "previous"):
+            if data.get(name):
+                data[name] = capture.customers.block(data[name])
+        state = (data.get("consent") or {}).get("state")
+        if event.family != "identity":
+            fact.said = state or fact.said
         fact.draft.data.update(data)
         fact.draft.id = event.id
         fact.draft.envelope = {
@@ -174,7 +189,10 @@ class Identities(Base):
             if name not in {"data", "partitionkey"}
         }
         fact.draft.time_ns = to_ns(event.time)
-        return fact.capture_it()
+        result = fact.capture_it()
+        if event.action == "consent_changed" and state is not None:
+            self._consent_said(capture, fact.draft.known, state)
+        return result
 
 
 def _anonymous(capture: Capture) -> str | None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from cxsdk import _fork
 from cxsdk._guard import is_ours
 from cxsdk._ids import new_id
 from cxsdk.errors import CXError, InvalidEventError
@@ -25,7 +26,7 @@ from cxsdk.instrument.checks import (
 )
 from cxsdk.instrument.outcome import IGNORED, judge
 from cxsdk.pipeline.draft import Draft
-from cxsdk.scope import NOBODY, Scope, Who, current_interaction, current_scope
+from cxsdk.scope import NOBODY, Scope, Who, current_interaction, current_scope, is_other
 from cxsdk.typing import Accepted, Dropped
 
 if TYPE_CHECKING:
@@ -35,8 +36,9 @@ __all__ = ["Interaction", "ambient_customer"]
 
 F = TypeVar("F")
 
-_OUTCOMES = frozenset(v.OUTCOME.values)
-_GOALS = frozenset(v.GOAL_MET.values)
+# To themselves, because a value may only equal its text: a `str` enum formats as its name.
+_OUTCOMES = {value: value for value in v.OUTCOME.values}
+_GOALS = {value: value for value in v.GOAL_MET.values}
 
 
 class Interaction:
@@ -105,6 +107,8 @@ class Interaction:
                 site = self._site
                 if type(site) is tuple:
                     self._site = self._source.sites.get(site) or self._source.site(site)
+                elif self._result is not None:
+                    self._begin_again()
                 self._scope = current_scope.get()
                 self._began_ns = capture.time_ns()
                 self._began = capture.monotonic_ns()
@@ -126,9 +130,10 @@ class Interaction:
     ) -> None:
         try:
             current_interaction.reset(self._token)
-        except ValueError:
-            # Left in another context than entered: that context ends with its own copy.
-            pass
+        except (ValueError, RuntimeError):
+            # Left in another context than entered, which ends with its own copy; or entered twice.
+            if current_interaction.get() is self:
+                current_interaction.set(None)
         if self._capture is not None:
             self.end(error)
 
@@ -163,6 +168,12 @@ class Interaction:
         capture = self._capture
         if capture is None:
             return
+        if _fork.page[0] != capture.generation:
+            # Begun by the parent and ended here: its files are no longer ours to write to.
+            capture = self._capture = self._source.capture()
+            if capture is None:
+                self._result = self._source.off()
+                return
         try:
             if error is None or self._judge(error):
                 self._result = self._finish(capture)
@@ -173,9 +184,15 @@ class Interaction:
         finally:
             self._capture = None
 
-    def _failed(
-        self, capture: Capture, problem: Exception, error: BaseException | None
-    ) -> Dropped:
+    def _begin_again(self) -> None:
+        """
+        Forget the contact before: the same object was entered again, and this is another one.
+        """
+        self._id = self._refs = self._result = None
+        self._fields.clear()
+        self.attributes = {}
+
+    def _failed(self, capture: Capture, problem: Exception, error: BaseException | None) -> Dropped:
         counted = getattr(problem, "counted", False)
         if not counted:
             capture._offer()
@@ -201,12 +218,17 @@ class Interaction:
         Take the outcome from *error*; say whether this was an interaction at all.
         """
         ignore, classify = self._options or ((), None)
-        judged = judge(error, self._fails, ignore, classify)
+        try:
+            judged = judge(error, self._fails, ignore, classify)
+        except Exception as problem:
+            # The team's own classify; the host's exception is on its way and must stay the one.
+            self._wrong(InvalidEventError("interaction.classify", "no error", repr(type(problem))))
+            judged = judge(error, None, (), None)
         if judged is IGNORED:
             return False
         outcome, reason, error_type = judged
         if error_type is not None:
-            self._fields["error"] = {"type": error_type}
+            self._fields["_error"] = {"type": error_type}
         if "outcome" not in self._fields or outcome == "failure":
             self.outcome = outcome
         if reason is not None:
@@ -223,7 +245,7 @@ class Interaction:
             or self._refs is not None
             or type(self.attributes) is not dict
         ):
-            fields = self._complete(elapsed // 1_000_000)
+            fields = self._complete(capture, elapsed // 1_000_000)
         scope: Scope | None = self._scope
         customer = self.customer
         if customer is None:
@@ -234,7 +256,7 @@ class Interaction:
         else:
             who = scope.who
             if customer is not None and customer != who[0]:
-                who = (customer, None, None, who[3])
+                scope, who = _serving(customer, scope)
         if self._id is None:
             self._id = new_id(self._began_ns)
         customers = capture.customers
@@ -258,7 +280,7 @@ class Interaction:
         scope.last = self._id
         return capture.interaction(draft, elapsed // 1_000_000, scope.consent, scope.purposes)
 
-    def _complete(self, duration_ms: int) -> dict[str, Any]:
+    def _complete(self, capture: Capture, duration_ms: int) -> dict[str, Any]:
         """
         Return the fields in wire form, with what was set in an unusual way.
         """
@@ -272,6 +294,7 @@ class Interaction:
             fields["refs"] = refs_wire(self._refs)
         if "expectations" in fields:
             settle(fields, duration_ms)
+            fields["expectations"] = capture.redacted(fields["expectations"])
         if not isinstance(self.attributes, Mapping):
             self._wrong(InvalidEventError("interaction.attributes", "a mapping of names to values"))
             self.attributes = {}
@@ -289,6 +312,10 @@ class Interaction:
             self._id = new_id()
         return self._id
 
+    @interaction_id.setter
+    def interaction_id(self, value: Any) -> None:
+        self._wrong(InvalidEventError("interaction.interaction_id", "no assignment: it is given"))
+
     @property
     def result(self) -> Accepted | Dropped | None:
         """
@@ -299,6 +326,10 @@ class Interaction:
             return Accepted(self._id or "", result)
         dropped: Dropped | None = result
         return dropped
+
+    @result.setter
+    def result(self, value: Any) -> None:
+        self._wrong(InvalidEventError("interaction.result", "no assignment; see outcome"))
 
     @property
     def refs(self) -> dict[str, Any]:
@@ -326,10 +357,10 @@ class Interaction:
 
     @outcome.setter
     def outcome(self, value: str) -> None:
-        if value in _OUTCOMES or value in v.OUTCOME:
-            self._fields["outcome"] = value
-        else:
-            self._wrong(not_in("outcome", v.OUTCOME, value))
+        try:
+            self._fields["outcome"] = _OUTCOMES[value]
+        except (KeyError, TypeError):
+            self._unlisted("outcome", v.OUTCOME, value)
 
     @property
     def goal_met(self) -> str | None:
@@ -341,10 +372,10 @@ class Interaction:
 
     @goal_met.setter
     def goal_met(self, value: str) -> None:
-        if value in _GOALS or value in v.GOAL_MET:
-            self._fields["goal_met"] = value
-        else:
-            self._wrong(not_in("goal_met", v.GOAL_MET, value))
+        try:
+            self._fields["goal_met"] = _GOALS[value]
+        except (KeyError, TypeError):
+            self._unlisted("goal_met", v.GOAL_MET, value)
 
     @property
     def reason(self) -> str | None:
@@ -403,9 +434,12 @@ class Interaction:
         """
         for name, seconds in (("wait_ms", wait), ("duration_ms", duration)):
             if seconds is not None:
-                self._expectation(
-                    name, milliseconds(seconds, f"expect.{name}"), None, "ms", basis, commitment
-                )
+                try:
+                    most = milliseconds(seconds, f"expect.{name}")
+                except InvalidEventError as error:
+                    self._wrong(error)
+                else:
+                    self._expectation(name, most, None, "ms", basis, commitment)
         if metric is not None:
             self._expectation(metric, expected, actual, unit, basis, commitment)
 
@@ -426,7 +460,7 @@ class Interaction:
         Say how long the customer waited, in seconds. The service's time is no wait.
         """
         try:
-            self._fields["wait_ms"] = milliseconds(seconds, "interaction.wait_ms")
+            self._fields["_wait_ms"] = milliseconds(seconds, "interaction.wait_ms")
         except InvalidEventError as error:
             self._wrong(error)
 
@@ -441,6 +475,12 @@ class Interaction:
 
     # ---- checked writing ------------------------------------------------------------------
 
+    def _unlisted(self, field: str, vocabulary: v.Vocabulary, value: Any) -> None:
+        if isinstance(value, str) and value in vocabulary:
+            self._fields[field] = str.__str__(value)
+        else:
+            self._wrong(not_in(field, vocabulary, value))
+
     def _block(self, field: str, cls: str, values: Mapping[str, Any]) -> None:
         try:
             said = self._fields.get(f"_{field}", {})
@@ -451,7 +491,7 @@ class Interaction:
     def _append(self, field: str, cls: str, values: Mapping[str, Any]) -> None:
         try:
             wire = checked(cls, f"interaction.{field}", values)
-            self._fields[field] = [*self._fields.get(field, ()), wire]
+            self._fields[f"_{field}"] = [*self._fields.get(f"_{field}", ()), wire]
         except Exception as error:
             self._wrong(error)
 
@@ -459,6 +499,18 @@ class Interaction:
         if not is_ours(error):
             raise error
         self._source.wrong(error)
+
+
+def _serving(customer: Any, scope: Scope) -> tuple[Scope, Who]:
+    """
+    Return *scope* and its ids as they hold for *customer*, who is named on the call.
+    """
+    who = scope.who
+    if who[0] is None:
+        return scope, (customer, None, None, who[3])
+    if is_other(customer, who[0]):
+        scope = scope.serving(customer)
+    return scope, scope.who
 
 
 def ambient_customer(outer: Any, scope: Scope | None) -> Any:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from cxsdk.instrument.base import Base, Result, verb
+from cxsdk.instrument.checks import milliseconds
 from cxsdk.instrument.facts import Fact, money_wire, wire_of
 from cxsdk.instrument.interaction import Interaction
 from cxsdk.instrument.nothing import NOTHING_OPEN, NoInteraction
@@ -207,8 +208,10 @@ class Interactions(Base):
             goal_met=goal_met,
             outcome=outcome,
             reason=reason,
-            wait_ms=None if wait is None else round(wait * 1000),
-            duration_ms=None if duration is None else round(duration * 1000),
+            wait_ms=None if wait is None else milliseconds(wait, "interaction.wait"),
+            duration_ms=None
+            if duration is None
+            else milliseconds(duration, "interaction.duration"),
             value=money_wire(value, "value"),
             time_precision=time_precision,
         )

@@ -40,7 +40,7 @@ class NoInteraction:
         Do nothing.
         """
 
-    effort = waited = value = expect
+    effort = waited = value = end = expect
 
     def __getattr__(self, name: str) -> None:
         return None

@@ -37,6 +37,8 @@ _FRAMEWORKS = frozenset(
         "sanic",
     ]
 )
+# What a client in a framework's package raises says how another service answered, not ours.
+_CLIENTS = ("aiohttp.client", "tornado.httpclient", "tornado.simple_httpclient")
 _GONE = frozenset({"ClientDisconnect", "ClientDisconnected", "WebSocketDisconnect"})
 _DJANGO = {"Http404": 404, "PermissionDenied": 403, "SuspiciousOperation": 400}
 
@@ -69,7 +71,7 @@ def judge(
         for cls in type(error).__mro__:
             if cls in fails:
                 return "failure", fails[cls], _name(error)
-    if ignore and isinstance(error, ignore):
+    if ignore and isinstance(error, ignore if isinstance(ignore, type) else tuple(ignore)):
         return IGNORED
     return _by_kind(error)
 
@@ -88,16 +90,19 @@ def _by_kind(error: BaseException) -> Outcome:
 
 
 def _is_cancelled(error: BaseException) -> bool:
-    # Importing asyncio costs 20 ms; without it nobody can have been cancelled.
-    asyncio = sys.modules.get("asyncio")
-    return asyncio is not None and isinstance(error, asyncio.CancelledError)
+    # Importing them costs 20 ms; without them nobody can have been cancelled.
+    asyncio, trio = sys.modules.get("asyncio"), sys.modules.get("trio")
+    if asyncio is not None and isinstance(error, asyncio.CancelledError):
+        return True
+    return trio is not None and isinstance(error, trio.Cancelled)
 
 
 def _status(error: BaseException) -> int | None:
     """
     Return the HTTP status of a framework's control-flow exception, else None.
     """
-    if not any(cls.__module__.partition(".")[0] in _FRAMEWORKS for cls in type(error).__mro__):
+    kinds = [c for c in type(error).__mro__ if c.__module__.partition(".")[0] in _FRAMEWORKS]
+    if not kinds or any(kind.__module__.startswith(_CLIENTS) for kind in kinds):
         return None
     response = getattr(error, "response", None)
     for holder in (error, response):
@@ -105,7 +110,7 @@ def _status(error: BaseException) -> int | None:
             value = getattr(holder, name, None)
             if isinstance(value, int) and 100 <= value <= 599:
                 return value
-    return _DJANGO.get(type(error).__name__)
+    return next((_DJANGO[kind.__name__] for kind in kinds if kind.__name__ in _DJANGO), None)
 
 
 def _name(error: BaseException) -> str:

@@ -9,6 +9,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from cxsdk.instrument.base import Base, Result, verb
+from cxsdk.instrument.checks import milliseconds
 from cxsdk.instrument.facts import (
     IN_FORCE_KINDS,
     Fact,
@@ -46,7 +47,7 @@ class CommitmentHandle:
         """
         The promise was kept; *late_by* in seconds, if it was late and still counts as kept.
         """
-        return self._say("kept", at=at, lateness_ms=_ms(late_by))
+        return self._say("kept", at=at, late_by=late_by)
 
     def broken(
         self, *, reason: str | None = None, at: datetime | None = None, late_by: float | None = None
@@ -54,7 +55,7 @@ class CommitmentHandle:
         """
         The promise was broken; *late_by* in seconds, where that is known.
         """
-        return self._say("broken", at=at, reason=reason, lateness_ms=_ms(late_by))
+        return self._say("broken", at=at, reason=reason, late_by=late_by)
 
     def expired(self, *, at: datetime | None = None) -> Result:
         """
@@ -103,9 +104,11 @@ class CommitmentHandle:
             facts={"reason": reason, "revision": revision},
         )
 
-    def _say(self, state: str, *, at: datetime | None, **facts: Any) -> Result:
+    def _say(
+        self, state: str, *, at: datetime | None, late_by: float | None = None, **facts: Any
+    ) -> Result:
         return self._owner._commitment_event(
-            self._key, state, self._customer, self._tz, at=at, facts=facts
+            self._key, state, self._customer, self._tz, at=at, late_by=late_by, facts=facts
         )
 
 
@@ -196,12 +199,15 @@ class Promises(Base):
         tz: str | None,
         *,
         at: datetime | None = None,
+        late_by: float | None = None,
         due: tuple[Any, Any, Any, Any] = (None, None, None, None),
         facts: Mapping[str, Any] | None = None,
     ) -> Result:
         own_key = f"{state}.{key}" if state in _FINAL else None
         fact = Fact(capture, "commitment", state, customer=customer, at=at, key=own_key)
-        fact.put(commitment_id=key, state=state, **(facts or {}), **due_wire(*due))
+        late_ms = None if late_by is None else milliseconds(late_by, "commitment.late_by")
+        fact.put(commitment_id=key, state=state, lateness_ms=late_ms, **(facts or {}))
+        fact.put(**due_wire(*due))
         _zone(fact, tz)
         return fact.capture_it()
 
@@ -317,7 +323,3 @@ def _zone(fact: Fact, tz: str | None) -> None:
     if zone is None and fact.capture.settings.tz is not None:
         zone = fact.capture.settings.tz.key
     fact.place(tz=zone)
-
-
-def _ms(seconds: float | None) -> int | None:
-    return None if seconds is None else round(seconds * 1000)

@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from cxsdk import _fork
 from cxsdk._clock import Clock
 from cxsdk._guard import caller, is_ours, voice
 from cxsdk._ids import new_id
@@ -38,7 +39,7 @@ diversions: list[Callable[[bytes], None]] = []
 """While a test captures, events of every client go here instead of into the spool."""
 
 _TRUNCATED = 500
-_FREE_TEXT = ("detail", "reason_text")
+_FREE_TEXT = ("detail", "fingerprint", "reason_text")
 
 
 def _nowhere(*_: Any) -> bool:
@@ -69,6 +70,7 @@ class Capture:
         on_first: Callable[[], None] = lambda: None,
         on_withdrawal: Callable[[bytes], None] = lambda _: None,
     ) -> None:
+        self.generation = _fork.current()
         self.settings = settings
         self.strict = settings.strict
         self.instance = os.urandom(6).hex()
@@ -122,9 +124,17 @@ class Capture:
         seq = 0
         try:
             state = said or self._default
-            if self._is_careful or said is not None or self._words or not draft.known.is_known:
+            if (
+                self._is_careful
+                or said is not None
+                or self._words
+                or purposes
+                or not draft.known.is_known
+            ):
                 draft.purposes = purposes
                 state = self.gate.state_of(said, draft.known)
+                # Purposes are stamped with the state in force, as on every other fact.
+                said = said or (state if purposes else None)
                 refusal = self._admit(draft, state)
                 if refusal is not None:
                     return refusal
@@ -181,7 +191,8 @@ class Capture:
         return None
 
     def _clean(self, attributes: dict[str, Any]) -> dict[str, Any]:
-        attributes = without_none(attributes)
+        # First, because the encoder would write out a dataclass, which redaction does not look into.
+        attributes = without_none(plain(attributes))
         return self._redactor.attributes(attributes) if self._redactor else attributes
 
     def _processed_interaction(
@@ -193,12 +204,23 @@ class Capture:
         from cxsdk.events.codec import decode
 
         draft.attributes = plain(draft.attributes)
-        encoded = self.encoder.interaction(draft, duration_ms, said, state, 0)
-        event = self._process(decode(encoded))
-        if event is None:
-            return self._drop("processor")
-        payload = self.encoder.finish(event, self._next_bulk())
-        return self._keep(draft, "bulk", payload, Kind.INTERACTION | self.gate.flag(draft, state))
+        seq = 0
+        for _ in range(2):
+            encoded = self.encoder.interaction(draft, duration_ms, said, state, 0)
+            event = self._process(decode(encoded))
+            if event is None:
+                return self._refuse_late(draft, "processor") if seq else self._drop("processor")
+            seq = seq or self._next_bulk()
+            try:
+                payload = self.encoder.finish(event, seq)
+            except CXError as error:
+                return self._failed(error, draft, late=True)
+            if len(payload) <= self._most_bytes:
+                kind = Kind.INTERACTION | self.gate.flag(draft, state)
+                return self._keep(draft, "bulk", payload, kind)
+            # Shortened and processed again: what the team takes away must not come back.
+            self._shorten(draft)
+        return self._refuse_late(draft, "too_large")
 
     def _shorten(self, draft: Draft) -> None:
         if draft.attributes:
@@ -225,19 +247,20 @@ class Capture:
             state = self.gate.state_of(said, draft.known)
             draft.purposes = purposes
             self._redact(draft)
-            event = self.encoder.fact(draft, said, state)
-            if self.processors:
-                processed = self._process(event)
-                if processed is None:
-                    return self._drop("processor")
-                event = processed
+            event = self._process(self.encoder.fact(draft, said, state))
+            if event is None:
+                return self._drop("processor")
             lane: Lane = "vital" if draft.is_vital else "bulk"
             seq = self._next[lane]()
             late = True
             payload = self.encoder.finish(event, seq)
             if len(payload) > self._most_bytes:
                 self._shorten_fact(draft)
-                payload = self.encoder.finish(self.encoder.fact(draft, said, state), seq)
+                # Processed again: what the team's processors take away must not come back.
+                event = self._process(self.encoder.fact(draft, said, state))
+                if event is None:
+                    return self._refuse_late(draft, "processor")
+                payload = self.encoder.finish(event, seq)
                 if len(payload) > self._most_bytes:
                     return self._refuse_late(draft, "too_large")
             kept = self._keep(draft, lane, payload, draft.kind | self.gate.flag(draft, state))
@@ -264,7 +287,7 @@ class Capture:
 
     def _redact(self, draft: Draft) -> None:
         if draft.attributes:
-            draft.attributes = self._clean(plain(draft.attributes))
+            draft.attributes = self._clean(draft.attributes)
         if self._redactor is None:
             return
         for name in _FREE_TEXT:
@@ -276,7 +299,15 @@ class Capture:
         if answers:
             draft.data["answers"] = [self._redact_answer(answer) for answer in answers]
         if draft.data.get("ext"):
-            draft.data["ext"] = self._redactor.value(draft.data["ext"])
+            draft.data["ext"] = self._redactor.value(plain(draft.data["ext"]))
+        if draft.data.get("expectations"):
+            draft.data["expectations"] = self.redacted(draft.data["expectations"])
+
+    def redacted(self, value: Any) -> Any:
+        """
+        Return JSON-like *value* as redaction leaves it, where that is on.
+        """
+        return self._redactor.value(value) if self._redactor else value
 
     def _redact_answer(self, answer: Any) -> Any:
         if not isinstance(answer, dict) or self._redactor is None:
@@ -304,10 +335,12 @@ class Capture:
     # ---- the common end -------------------------------------------------------------------
 
     def _process(self, event: Event) -> Event | None:
-        current: Event | None = event
+        current: Any = event
         for processor in self.processors:
             try:
-                current = processor(current)  # type: ignore[arg-type]
+                current = processor(current)
+                if current is not None and not isinstance(current, type(event)):
+                    raise TypeError(f"returned {type(current).__name__}, no Event")  # noqa: TRY301
             except Exception as error:  # noqa: BLE001 - a team's code may raise anything
                 self._ledger.note("processor_error")
                 voice.say(
@@ -320,7 +353,8 @@ class Capture:
                 return None
             if current is None:
                 return None
-        return current
+        kept: Event = current
+        return kept
 
     def _keep(self, draft: Draft, lane: Lane, payload: bytes, kind: int) -> bool | Dropped:
         if diversions:
@@ -333,6 +367,20 @@ class Capture:
             durable = self._spool.append(lane, payload, kind, draft.known.tag)
         except SpoolFullError:
             return self._refuse_late(draft, "spool_full")
+        try:
+            self._go_on(draft, payload)
+        except Exception as error:
+            if not is_ours(error) or getattr(error, "counted", False):
+                raise
+            # The event is kept; it must not count as refused too.
+            self._ledger.note("after_error")
+            voice.say(logging.ERROR, "after_error", "cxsdk: after an event was kept: %r", error)
+        return durable
+
+    def _go_on(self, draft: Draft, payload: bytes) -> None:
+        """
+        Do what a kept event gives occasion to: begin delivery, tell listeners, write losses.
+        """
         if self._is_first:
             # Only then: an exception thrown into it must not leave delivery unstarted for good.
             self._on_first()
@@ -342,7 +390,6 @@ class Capture:
             self._tell(payload)
         if self.losses.due and draft.family != "loss":
             self.write_losses()
-        return durable
 
     def _tell(self, payload: bytes) -> None:
         from cxsdk.events.codec import decode
@@ -361,7 +408,10 @@ class Capture:
         self._is_plain = False
 
     def _set_plain(self) -> None:
-        self._is_plain = not (self._is_first or self.listeners or self.losses.due)
+        self._is_plain = not (self._is_first or self.listeners)
+        # Looked at last: a loss that another thread adds meanwhile is not overlooked.
+        if self.losses.due:
+            self._is_plain = False
 
     def write_losses(self) -> None:
         """
@@ -371,7 +421,7 @@ class Capture:
         for data in self.losses.take():
             draft = Draft("loss", "recorded", ANONYMOUS, now, new_id(), data)
             if not self.fact(draft):
-                self.losses.give_back(data, now)
+                self.losses.give_back(data)
         self._set_plain()
 
     # ---- what is not kept -----------------------------------------------------------------

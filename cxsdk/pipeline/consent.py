@@ -16,7 +16,7 @@ __all__ = ["ConsentGate"]
 _ALWAYS = frozenset({"consent_changed", "erasure_requested"})
 _SAID_BY_CUSTOMER = frozenset({"feedback", "reaction"})
 _STATES = frozenset({"granted", "denied", "unknown", "pending", "not_required"})
-_FREE_TEXT = ("detail", "reason_text", "traits", "refs")
+_DENIED = ("detail", "ext", "reason_text", "refs", "traits")
 
 
 class ConsentGate:
@@ -56,7 +56,7 @@ class ConsentGate:
             if self._drops_denied:
                 return False
             draft.attributes = None
-            for name in _FREE_TEXT:
+            for name in _DENIED:
                 draft.data.pop(name, None)
         elif self.basis_is_consent and state != "granted":
             return False

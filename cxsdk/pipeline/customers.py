@@ -5,6 +5,7 @@ Raw id inside, wire id outside: the one place where a customer's id becomes what
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from cxsdk.errors import InvalidEventError
@@ -87,7 +88,7 @@ class Customers:
         if customer is not None:
             block["id"] = self._wire(_clean(customer, "customer.id"), "customer.id", "customer")
         if anonymous is not None:
-            block["anonymous_id"] = _clean(anonymous, "customer.anonymous_id")
+            block["anonymous_id"] = _opaque(anonymous, "customer.anonymous_id", "an opaque id")
         elif customer is None and session is not None:
             block["anonymous_id"] = "a-" + self._hash("anonymous", str(session))
         if account is not None:
@@ -110,14 +111,28 @@ class Customers:
 
             message = f"{label}\0{raw}".encode("utf-8", "surrogatepass")
             return hmac.digest(self._key, message, "sha256")[:16].hex()
-        if _ADDRESS.fullmatch(raw):
-            raise InvalidEventError(
-                field,
-                "an opaque id, or a key in init so that it becomes a pseudonym",
-                "what looks like an e-mail address or a phone number",
-                code="customer_is_address",
-            )
-        return raw
+        return _opaque(raw, field, "an opaque id, or a key in init so that it becomes a pseudonym")
+
+    def block(self, made: Mapping[str, Any]) -> dict[str, Any]:
+        """
+        Return the customer block *made* by hand in wire form: no id passes raw where a key is set.
+
+        Raises:
+            InvalidEventError: an id is wrong.
+        """
+        known = self._make((made.get("id"), made.get("anonymous_id"), made.get("account_id"), None))
+        block = {**made, **(known.block or {})}
+        if made.get("ids"):
+            block["ids"] = [
+                {
+                    **each,
+                    "id": self._wire(
+                        _clean(each["id"], "customer.ids"), "customer.ids", each["ns"]
+                    ),
+                }
+                for each in made["ids"]
+            ]
+        return block
 
     def _hash(self, label: str, value: str) -> str:
         return self._digest(f"{label}\0{value}", 12).hex()
@@ -139,8 +154,12 @@ class Customers:
         """
         Keep what the customer said, for events whose scope says nothing.
         """
+        self.consents.pop(known.tag, None)
         if len(self.consents) >= _MEMO:
-            self.consents.pop(next(iter(self.consents)), None)
+            # A denial is forgotten last: forgetting it would capture what was refused.
+            said = list(self.consents.items())
+            oldest = next((tag for tag, word in said if word != "denied"), said[0][0])
+            self.consents.pop(oldest, None)
         self.consents[known.tag] = state
 
     def consent_of(self, known: Known) -> str | None:
@@ -148,6 +167,14 @@ class Customers:
         Return what the customer last said in this process, or None.
         """
         return self.consents.get(known.tag) if self.consents else None
+
+
+def _opaque(value: Any, field: str, expected: str) -> str:
+    text = _clean(value, field)
+    if _ADDRESS.fullmatch(text):
+        got = "what looks like an e-mail address or a phone number"
+        raise InvalidEventError(field, expected, got, code="customer_is_address")
+    return text
 
 
 def _clean(value: Any, field: str) -> str:

@@ -7,6 +7,9 @@ proves that it gives the same bytes as building the models and encoding them.
 
 from __future__ import annotations
 
+from datetime import date, time
+from enum import Enum
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
@@ -301,13 +304,15 @@ def without_none(value: Any) -> Any:
     return value
 
 
-def plain(value: Any, depth: int = 0) -> Any:
+def plain(value: Any, depth: int = 0) -> Any:  # noqa: PLR0911 - one line per kind of value
     """
     Return *value* as something JSON can carry: odd objects become ``[TypeName]``.
 
-    Only called when encoding failed, so that one strange attribute does not cost the event.
+    So one strange attribute does not cost the event, and no object is written out field by field.
     """
-    if value is None or isinstance(value, (bool, int, float)):
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if value is None or isinstance(value, (bool, int)):
         return value
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
@@ -315,4 +320,10 @@ def plain(value: Any, depth: int = 0) -> Any:
         return {str(name): plain(item, depth + 1) for name, item in value.items()}
     if depth < 8 and isinstance(value, (list, tuple, set, frozenset)):
         return [plain(item, depth + 1) for item in value]
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    if type(value).__name__ in {"Decimal", "UUID"}:
+        return str(value)
+    if isinstance(value, Enum) and depth < 8:
+        return plain(value.value, depth + 1)
     return f"[{type(value).__name__}]"

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
-from cxsdk._clock import rfc3339_ns
+from cxsdk._clock import rfc3339_ns, to_ns
 from cxsdk.typing import Shed
 
 __all__ = ["Losses"]
@@ -24,15 +25,22 @@ class Losses:
     def __init__(self, clock_ns: Callable[[], int], on_due: Callable[[], None]) -> None:
         self._clock_ns = clock_ns
         self._on_due = on_due
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._groups: dict[tuple[str, str, str], list[Any]] = {}
         self.due = False
 
     def add(
-        self, reason: str, family: str, touchpoint: str | None, time_ns: int, count: int = 1
+        self,
+        reason: str,
+        family: str,
+        touchpoint: str | None,
+        time_ns: int,
+        count: int = 1,
+        *,
+        until_ns: int | None = None,
     ) -> None:
         """
-        Add *count* events that happened at *time_ns*.
+        Add *count* events that happened at *time_ns*, or from then to *until_ns*.
         """
         key = (reason, family, touchpoint or "unknown")
         with self._lock:
@@ -41,7 +49,7 @@ class Losses:
             group = self._groups.setdefault(key, [0, time_ns, time_ns])
             group[0] += count
             group[1] = min(group[1], time_ns)
-            group[2] = max(group[2], time_ns)
+            group[2] = max(group[2], time_ns if until_ns is None else until_ns)
             self.due = True
         self._on_due()
 
@@ -49,7 +57,6 @@ class Losses:
         """
         Add what the spool gave up; an unreadable event counts under family ``interaction``.
         """
-        from cxsdk._clock import to_ns
         from cxsdk.errors import CXError
         from cxsdk.events.codec import decode
 
@@ -95,8 +102,11 @@ class Losses:
             for (reason, family, touchpoint), (count, first, last) in groups.items()
         ]
 
-    def give_back(self, data: dict[str, Any], time_ns: int) -> None:
+    def give_back(self, data: dict[str, Any]) -> None:
         """
         Keep a loss record that could not be written for the next try.
         """
-        self.add(data["reason"], data["family"], data["touchpoint"], time_ns, data["count"])
+        first, last = (to_ns(datetime.fromisoformat(data[name])) for name in ("from", "to"))
+        self.add(
+            data["reason"], data["family"], data["touchpoint"], first, data["count"], until_ns=last
+        )

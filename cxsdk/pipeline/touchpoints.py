@@ -5,13 +5,17 @@ A cap on distinct touchpoints, so that an id in a name cannot flood every dashbo
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter
 
 from cxsdk._guard import voice
+from cxsdk.events.blocks import TOKEN
 
 __all__ = ["OVERFLOW", "Touchpoints"]
 
 OVERFLOW = "x_overflow"
+
+_TOKEN = re.compile(TOKEN)
 
 
 class Touchpoints:
@@ -27,6 +31,9 @@ class Touchpoints:
         """
         Return *name*, or ``x_overflow`` when it is new and there are too many already.
         """
+        if name not in self.seen and not _TOKEN.fullmatch(name):
+            # Its model refuses it by name; it must not take a place from those that are right.
+            return name
         if name in self.seen or len(self.seen) < self._most:
             self.seen[name] += 1
             return name

@@ -10,9 +10,16 @@ import contextlib
 import errno
 import mmap
 import os
+import re
 import stat as modes
 from collections.abc import Mapping
 from pathlib import Path
+
+# Here and not where it is needed: an import under a lock may wait for a thread that waits for us.
+try:
+    import fcntl
+except ImportError:
+    fcntl = None  # type: ignore[assignment]
 
 __all__ = [
     "chmod",
@@ -38,6 +45,7 @@ __all__ = [
     "unlink",
 ]
 
+_ESCAPED = re.compile(r"\\([0-7]{3})")
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -222,10 +230,8 @@ def lock(fd: int) -> None:
     Raises:
         OSError: another process holds it.
     """
-    try:
-        import fcntl
-    except ImportError as error:
-        raise OSError(errno.EOPNOTSUPP, "no file locks on this platform") from error
+    if fcntl is None:
+        raise OSError(errno.EOPNOTSUPP, "no file locks on this platform")
     fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
@@ -250,6 +256,7 @@ def mounts() -> Mapping[str, str]:
         left, _, right = line.partition(" - ")
         fields = left.split(" ")
         if len(fields) > 4 and right:
-            point = fields[4].encode().decode("unicode_escape", "replace")
+            # Octal escapes; the codec "unicode_escape" would be imported here, under a lock.
+            point = _ESCAPED.sub(lambda match: chr(int(match[1], 8)), fields[4])
             found[point] = right.split(" ")[0]
     return found

@@ -210,14 +210,18 @@ class FileSpool(Store):
             "mode": self._options.mode,
             "root": str(self.root),
             "directory": str(self._home.path) if self._home else None,
-            "volatile": self._is_volatile(),
+            "volatile": self.volatile,
             "switched_off": self._off,
             **super().stats(),
             **self._adoption.stats(),
             **self._caps.stats(),
         }
 
-    def _is_volatile(self) -> bool:
+    @property
+    def volatile(self) -> bool:
+        """
+        True: the spool dies with the container. Takes no lock, so a signal handler may ask.
+        """
         if self._volatile is None:
             self._volatile = directory.file_system(self.root) in directory.VOLATILE
         return self._volatile or self._broken

@@ -137,7 +137,7 @@ class Intake:
         if self._closed or len(self._aside) >= self._options.memory_events:
             raise SpoolFullError("too many events from inside another append")
         self._aside.append((track, payload, kind, tag))
-        return track.active.durable
+        return False  # only in memory until the append that this one interrupted is through
 
     def _append_slowly(self, track: Track, payload: bytes, kind: int, tag: bytes) -> bool:
         if self._making_is_mine() and self._inside_making:

@@ -19,6 +19,7 @@ class MemorySpool(Desk):
     """
 
     durable = False
+    volatile = True
     level = "memory"
 
     def _make_segment(self, track: Track, need: int) -> Segment:

@@ -87,4 +87,6 @@ def capture(*, strict: bool = True) -> Iterator[Captured]:
             inner.strict = was_strict
         if own is not None:
             own.close()
-            _default.replace(None)
+            # An ``init`` of the code under test may have taken its place meanwhile.
+            if _default.client() is own:
+                _default.replace(None)

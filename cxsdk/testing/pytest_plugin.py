@@ -1,5 +1,6 @@
 """
-pytest plugin: the ``cx_events`` fixture. Loaded by entry point; imports cxsdk only when used.
+pytest plugin: the ``cx_events`` fixture. Loaded by entry point; the models and the pipeline are
+imported only when the fixture is used.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class Host:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=environment(**env),
+            env=environment(PYTHONFAULTHANDLER="1", **env),
             cwd=folder,
             start_new_session=True,
         )
@@ -55,6 +55,9 @@ class Host:
         try:
             out, err = self.process.communicate(timeout=guard)
         except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGABRT)  # faulthandler tells where it hangs
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(5)
             self.kill()
             out, err = self.process.communicate()
             pytest.fail(f"the host hangs: {out}\n{err}")

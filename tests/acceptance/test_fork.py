@@ -202,9 +202,6 @@ assert ledger() == {"offered": 0, "default": 0}, ledger()
 say(pending=report.pending)
 """
 
-OPEN_AT_FORK = pytest.mark.xfail(
-    reason="instrument/interaction.py: end() uses the capture, map and id of the parent", strict=False
-)
 STATES = [
     "before_init",
     "before_first_emit",
@@ -212,6 +209,7 @@ STATES = [
     "siblings",
     "inside_emit",
     "inside_refusal",
+    "inside_interaction",
     "fork_of_a_fork",
     "threads_first",
 ]
@@ -268,7 +266,6 @@ def test_a_fork_by_c_code(run, deliver, collector, tmp_path, state):
     check(rows, collector)
 
 
-@OPEN_AT_FORK
 @pytest.mark.parametrize("early", [False, True])
 def test_an_interaction_open_at_the_fork(run, deliver, collector, tmp_path, early):
     """Both sides leave the block: neither writes into the other's files nor uses its id."""

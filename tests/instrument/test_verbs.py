@@ -5,11 +5,18 @@ Verbs turn keyword arguments into events of the standard, and refuse what does n
 from __future__ import annotations
 
 import datetime as dt
+import enum
+import json
+import os
 from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 import cxsdk as cx
+from cxsdk.events import codec
+from cxsdk.instrument.outcome import judge
 from cxsdk.testing import Captured, capture
 
 UTC = dt.UTC
@@ -283,3 +290,235 @@ def test_an_inner_scope_of_another_customer_starts_afresh(cx_events: Captured) -
         same.customer.account_id,
         same.consent.state,
     )
+
+
+def _sent(client: cx.Client) -> list[dict[str, Any]]:
+    spool = client._parts.spool
+    assert spool is not None
+    records = [*spool.lease("default", "bulk", 99, 10**7)]
+    records += spool.lease("default", "vital", 99, 10**7)
+    return [json.loads(record.payload)["data"] for record in records]
+
+
+def test_nothing_wrong_that_a_handler_says_reaches_it() -> None:
+    """Outside of strict mode a wrong fact is noted, and the handler and its event go on."""
+    client = cx.Client("shop", collector="memory:")
+    with client.interaction("a", customer="u1") as i:
+        i.expect(wait="soon")
+        i.outcome = ["success"]
+        i.goal_met = {}
+        i.error = "call me@shop.example"
+        i.wait_ms = "long"
+        i.interaction_id = "mine"
+        i.result = "mine"
+    late = client.commitment("k", customer="u1").kept(late_by="much")
+    wait = client.record("a", customer="u1", wait="long")
+
+    assert ("invalid", "invalid") == (late.reason, wait.reason)
+    (data,) = _sent(client)
+    assert {"error", "wait_ms", "expectations"}.isdisjoint(data)
+    assert "success" == data["outcome"]
+    assert 7 == client.stats()["noted"]["field_refused"]
+    assert cx.current().end() is None
+
+
+def test_an_enum_that_is_text_is_taken_for_its_text() -> None:
+    """A str enum stands on the wire as its value, not as the name that it formats to."""
+
+    class Word(str, enum.Enum):  # noqa: UP042 - a StrEnum formats as its value
+        FAILURE = "failure"
+        PARTLY = "partly"
+
+    client = cx.Client("shop", collector="memory:")
+    with client.interaction("a", customer="u1") as i:
+        i.outcome = Word.FAILURE
+        i.goal_met = Word.PARTLY
+
+    (data,) = _sent(client)
+    assert ("failure", "partly") == (data["outcome"], data["goal_met"])
+
+
+def test_a_classify_that_fails_leaves_the_hosts_exception() -> None:
+    """The handler's own exception passes, and the event is judged without classify."""
+
+    def classify(error: BaseException) -> None:
+        raise KeyError("mine")
+
+    client = cx.Client("shop", collector="memory:")
+    with pytest.raises(ValueError, match="host"):
+        with client.interaction("a", customer="u1", classify=classify):
+            raise ValueError("host")
+    with pytest.raises(ValueError, match="host"):
+        with client.interaction("a", customer="u1", ignore=[ValueError]):  # type: ignore[arg-type]
+            raise ValueError("host")
+
+    (data,) = _sent(client)
+    assert ("failure", {"type": "ValueError"}) == (data["outcome"], data["error"])
+
+
+def test_an_interaction_may_be_entered_again() -> None:
+    """Each entry is a contact of its own id; entered in itself it leaves nothing ambient."""
+    client = cx.Client("shop", collector="memory:")
+    contact = client.interaction("a", customer="u1")
+    with contact:
+        contact.attributes["first"] = True
+    with contact:
+        pass
+    with contact:
+        with contact:
+            pass
+
+    first, second, _ = _sent(client)
+    assert first["interaction_id"] != second["interaction_id"]
+    assert "ext" not in second
+    assert not cx.current()
+
+
+def test_another_customer_gets_nothing_of_the_scope() -> None:
+    """Who is named on a call inherits no id, session, consent or purpose of somebody else."""
+    client = cx.Client("shop", collector="memory:")
+    said: dict[str, Any] = {"consent": "granted", "purposes": ["care"]}
+    with client.scope(customer=42, account="acc", session="s", **said):
+        with client.interaction("a", customer="other"):
+            pass
+        client.record("a", customer="other")
+        with client.scope(customer="other"):
+            client.record("a")
+        with client.interaction("a", customer="42"):
+            pass
+    with client.scope(session="s", **said), client.scope(customer="new"):
+        client.record("a")
+
+    *others, same, named = _sent(client)
+    assert [{"id": "other"}] * 3 == [data["customer"] for data in others]
+    for data in others:
+        assert {"session_id", "consent"}.isdisjoint(data)
+    assert {"id": "42", "account_id": "acc"} == same["customer"]
+    assert ["care"] == same["consent"]["purposes"] == named["consent"]["purposes"]
+    assert named["session_id"] == same["session_id"]
+
+
+def test_a_scope_kept_for_many_requests_forgets_the_last() -> None:
+    """Feedback in one request is never about the interaction of the request before."""
+    client = cx.Client("shop", collector="memory:")
+    shared = client.scope(channel="web")
+    with shared, client.interaction("a", customer="u1"):
+        pass
+    with shared:
+        client.feedback(csat=3, customer="u2")
+
+    assert {"relationship": True} == _sent(client)[-1]["about"]
+
+
+@pytest.mark.parametrize(
+    ("module", "base", "name", "status", "expected"),
+    [
+        ("aiohttp.client_exceptions", Exception, "ContentTypeError", 200, "failure"),
+        ("aiohttp.web_exceptions", Exception, "HTTPFound", 302, "success"),
+        ("tornado.httpclient", Exception, "HTTPClientError", 404, "failure"),
+        ("django.http.response", Exception, "Http404", None, "unknown"),
+    ],
+)
+def test_what_another_service_answered_is_not_our_outcome(
+    module: str, base: type, name: str, status: int | None, expected: str
+) -> None:
+    """Statuses of a framework's own client are failures; subclasses count as their class."""
+    known = type(name, (base,), {"__module__": module, "status": status})
+    own = type("Mine", (known,), {"__module__": "shop"})
+
+    assert (expected, expected) == (
+        judge(known(), None, (), None)[0],
+        judge(own(), None, (), None)[0],
+    )
+
+
+def test_an_interaction_begun_before_a_fork_ends_in_the_childs_own_spool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child that leaves the block writes nothing into its parent's files."""
+    monkeypatch.setenv("CXSDK_SPOOL_MODE", "mmap")
+    spool = cx.SpoolOptions(mode="mmap", directory=tmp_path)
+    client = cx.Client("shop", collector="null:", spool=spool)
+    client.record("a", customer="u1")
+    theirs = client._parts.capture
+    with client.interaction("a", customer="u1") as i:
+        pid = os.fork()
+    if pid == 0:
+        alone = client._parts.capture is not theirs and 1 == client.stats()["accepted"]
+        os._exit(0 if alone and i.result.durable else 1)
+    _, status = os.waitpid(pid, 0)
+
+    assert 0 == status
+    assert 2 == client.stats()["accepted"]
+    client.close(10)
+
+
+def _by_hand(family: str, action: str, data: dict[str, Any]) -> Any:
+    wire = {
+        "specversion": "1.0",
+        "id": "x1",
+        "source": "urn:service:crm",
+        "type": f"dev.cxsdk.{family}.{action}.v1",
+        "dataschema": codec.schema_urn(family),
+        "datacontenttype": "application/json",
+        "subject": f"{family}/x1",
+        "time": "2026-01-01T00:00:00.000000Z",
+        "data": data,
+    }
+    return codec.from_wire(wire, strict=True)
+
+
+_CALL = {
+    "interaction_id": "x1",
+    "where": {"channel": "web", "medium": "unknown", "touchpoint": "a.b"},
+    "direction": "inbound",
+    "performed_by": {"kind": "automated"},
+    "ext": {"app": {"plan": "gold"}},
+}
+
+
+def test_no_raw_id_passes_through_emit() -> None:
+    """With a key every id of an event made by hand becomes a pseudonym, sessions always."""
+    client = cx.Client(
+        "shop", collector="memory:", privacy=cx.PrivacyOptions(key=b"0123456789abcdef")
+    )
+    who = {"id": "RAW", "account_id": "RAW", "ids": [{"ns": "crm", "id": "RAW"}]}
+    linked = {
+        "identity_id": "x1",
+        "op": "linked",
+        "customer": {"id": "a"},
+        "previous": {"id": "RAW"},
+    }
+    client.emit(
+        _by_hand("interaction", "completed", {**_CALL, "customer": who, "session_id": "RAW"})
+    )
+    client.emit(_by_hand("identity", "linked", linked))
+    with client.scope(session="RAW"):
+        client.record("a", customer="RAW")
+
+    handmade, usual, link = _sent(client)
+    assert "RAW" not in json.dumps([handmade, link])
+    assert (usual["customer"]["id"], usual["session_id"]) == (
+        handmade["customer"]["id"],
+        handmade["session_id"],
+    )
+
+
+def test_emit_heeds_the_consent_that_the_event_states() -> None:
+    """A denial on an event made by hand takes ``ext`` away, and a withdrawal is remembered."""
+    client = cx.Client("shop", collector="memory:")
+    denied = {"customer": {"id": "u1"}, "consent": {"state": "denied"}}
+    client.emit(_by_hand("interaction", "completed", {**_CALL, **denied}))
+    client.emit(
+        _by_hand(
+            "identity",
+            "consent_changed",
+            {**denied, "identity_id": "x1", "op": "consent_changed", "customer": {"id": "u2"}},
+        )
+    )
+    client.record("a", customer="u2", attributes={"plan": "gold"})
+
+    by_hand, later, _ = _sent(client)
+    assert "ext" not in by_hand
+    assert "ext" not in later
+    assert "denied" == later["consent"]["state"]

@@ -4,14 +4,22 @@ The steps of capture: processors, listeners, sampling, caps, sizes, and the ledg
 
 from __future__ import annotations
 
+import dataclasses
+import datetime as dt
 import logging
+import subprocess
+import sys
+import uuid
+from decimal import Decimal
 from typing import Any
 
 import attrs
 import pytest
 
 import cxsdk as cx
+from cxsdk.events.model import load
 from cxsdk.pipeline import capture as capture_module
+from cxsdk.pipeline.loss import Losses
 from cxsdk.testing import capture
 
 
@@ -47,7 +55,7 @@ def test_processors_change_drop_and_fail_closed() -> None:
 
 
 def test_sequence_has_no_gap_over_dropped_events() -> None:
-    """seq counts after all processors, so dropped events leave no gap in a lane."""
+    """Seq counts after all processors, so dropped events leave no gap in a lane."""
     client = cx.Client("shop", processors=[lambda e: None if e.data.where.channel == "web" else e])
     with capture() as events:
         for channel in ("store", "web", "store", "web", "store"):
@@ -211,7 +219,7 @@ def test_before_init_verbs_do_nothing_and_say_so_once(caplog: pytest.LogCaptureF
 
 
 def test_the_ledger_balances_over_every_way_out() -> None:
-    """offered = accepted + refused, and per sink nothing is unaccounted for."""
+    """Offered = accepted + refused, and per sink nothing is unaccounted for."""
     client = cx.Client("shop", collector="memory:")
     for number in range(50):
         with client.interaction("a", customer=f"u{number}" if number % 5 else None):
@@ -232,3 +240,135 @@ def test_diversions_leave_no_trace() -> None:
         raise KeyError
 
     assert [] == capture_module.diversions
+
+
+def _payloads(client: cx.Client) -> list[bytes]:
+    spool = client._parts.spool
+    assert spool is not None
+    lanes = [spool.lease("default", lane, 99, 10**7) for lane in ("bulk", "vital")]
+    return [record.payload for lane in lanes for record in lane]
+
+
+def test_what_a_processor_takes_away_does_not_come_back_with_the_cut() -> None:
+    """A large event is processed again after it was shortened, interactions and facts alike."""
+
+    def strip(event: Any) -> Any:
+        ext = {"app": {**event.data.ext["app"], "who": "-"}}
+        return attrs.evolve(event, data=attrs.evolve(event.data, ext=ext))
+
+    client = cx.Client("shop", collector="memory:", processors=[strip])
+    large = {"who": "Ada Lovelace", "story": "lorem ipsum " * 4000}
+    with client.interaction("a", customer="u1") as i:
+        i.attributes.update(large)
+    client.problem("slow", customer="u1", attributes=large)
+
+    payloads = _payloads(client)
+    assert 2 == len(payloads)
+    for payload in payloads:
+        assert b"Lovelace" not in payload
+        assert len(payload) < 32_000
+
+
+def test_a_processor_that_returns_no_event_is_like_one_that_raises() -> None:
+    """The event is dropped, counted once, and leaves no gap in the lane."""
+    client = cx.Client("shop", collector="memory:", processors=[lambda e: {"id": e.id}])
+    with client.interaction("a", customer="u1") as i:
+        pass
+
+    assert ("processor", {"processor": 1}) == (i.result.reason, client.stats()["refused"])
+    assert 1 == client.stats()["noted"]["processor_error"]
+    assert 1 == client._parts.capture._next_bulk()
+
+
+def test_no_object_is_written_out_field_by_field() -> None:
+    """Dataclasses and bytes in attributes become their type's name, dates and ids their text."""
+
+    @dataclasses.dataclass
+    class Card:
+        holder: str = "me@shop.example"
+
+    loop: dict[str, Any] = {}
+    loop["self"] = loop
+    odd = {
+        "card": Card(),
+        "raw": b"me@shop.example",
+        "day": dt.date(2026, 1, 2),
+        "uid": uuid.UUID(int=1),
+        "price": Decimal("1.50"),
+        "rate": float("nan"),
+    }
+    with capture() as events:
+        for client in (cx, cx.Client("b", privacy=cx.PrivacyOptions(redact=False))):
+            with client.interaction("a", customer="u1") as i:
+                i.attributes.update(odd)
+            client.record("a", customer="u1", attributes=odd)
+        with cx.interaction("a", customer="u1") as i:
+            i.attributes["loop"] = loop
+
+    expected = {
+        "card": "[Card]",
+        "raw": "[bytes]",
+        "day": "2026-01-02",
+        "uid": str(uuid.UUID(int=1)),
+        "price": "1.50",
+    }
+    *usual, looped = events
+    assert [expected] * 4 == [event.data.ext["app"] for event in usual]
+    assert "loop" in looped.data.ext["app"]
+
+
+def test_what_was_expected_and_fingerprints_are_redacted() -> None:
+    """Free values beside the attributes are looked at too."""
+    with capture() as events:
+        with cx.interaction("a", customer="u1") as i:
+            i.expect("contact", expected="me@shop.example")
+        cx.problem("error", customer="u1", fingerprint="at me@shop.example")
+
+    assert "[email]" == events.one("interaction").data.expectations[0].expected
+    assert "at [email]" == events.one("problem").data.fingerprint
+
+
+def test_an_address_is_no_anonymous_id() -> None:
+    """An anonymous id leaves as it is, so what looks like an address is refused, key or not."""
+    client = cx.Client("shop", privacy=cx.PrivacyOptions(key=b"0123456789abcdef"))
+    with client.scope(anonymous="me@shop.example", consent="granted"):
+        assert "customer_is_address" == client.record("a").reason
+
+
+def test_malformed_touchpoints_take_no_place() -> None:
+    """Names that are refused do not use up the cap of those that are right."""
+    client = cx.Client("shop", capture=cx.CaptureOptions(max_touchpoints=2))
+    with capture() as events:
+        for number in range(5):
+            client.record(f"/orders/{number}", customer="u1")
+        client.record("good", customer="u1")
+
+    assert ["good"] == events.touchpoints()
+
+
+def test_an_error_after_an_event_was_kept_does_not_refuse_it() -> None:
+    """What goes wrong behind the append is noted; the event counts once, as accepted."""
+    client = cx.Client("shop", collector="memory:")
+    client._parts.capture._on_first = lambda: load(None, {}, "x", strict=True)  # type: ignore[arg-type]
+    assert client.feedback(csat=3, customer="u1")
+    stats = _balanced(client)
+    assert ({}, 1) == (stats["refused"], stats["noted"]["after_error"])
+
+
+def test_a_loss_that_had_to_wait_keeps_its_time() -> None:
+    """A loss record given back for the next try still says when the events were lost."""
+    losses = Losses(lambda: 0, lambda: None)
+    losses.add("disk", "interaction", "a", 1_000_000_000)
+    losses.add("disk", "interaction", "a", 5_000_000_000)
+    (before,) = losses.take()
+    losses.give_back(before)
+
+    assert [before] == losses.take()
+
+
+def test_the_first_second_of_1970_has_a_text() -> None:
+    """A time below one second is written whole, also as the first of a process."""
+    code = "from cxsdk._clock import rfc3339_ns; print(rfc3339_ns(5_000_000))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert "1970-01-01T00:00:00.005000Z" == said.stdout.strip()

@@ -7,6 +7,7 @@ from __future__ import annotations
 import pytest
 
 import cxsdk as cx
+from cxsdk.pipeline.customers import Customers
 from cxsdk.testing import capture
 
 FAMILIES = {
@@ -121,3 +122,36 @@ def test_nobody_is_explained_once(caplog: pytest.LogCaptureFixture) -> None:
     assert 1 == len(said)
     assert __file__ in said[0]
     assert {"no_customer": 3} == client.stats()["refused"]
+
+
+def test_a_denial_holds_where_it_could_not_be_recorded() -> None:
+    """consent("denied") is heeded in this process also when its event was not kept."""
+    client = cx.Client("shop", privacy=cx.PrivacyOptions(when_denied="drop"))
+
+    assert "no_collector" == client.consent("denied", customer="u1").reason
+    assert "consent" == client.record("a", customer="u1").reason
+    assert "invalid" == client.consent("maybe", customer="u2").reason
+    assert "no_collector" == client.record("a", customer="u2").reason
+
+
+def test_a_denial_is_forgotten_last() -> None:
+    """The words of thousands of customers later, a denial still stands."""
+    customers = Customers(None)
+    for number in range(9000):
+        known = customers.resolve((f"u{number}", None, None, None))
+        customers.remember_consent(known, "granted" if number else "denied")
+
+    assert "denied" == customers.consent_of(customers.resolve(("u0", None, None, None)))
+    assert 8192 == len(customers.consents)
+
+
+def test_purposes_alone_are_stamped_by_every_verb() -> None:
+    """A scope that says purposes and no consent stamps them on interactions as on facts."""
+    with capture() as events, cx.scope(customer="u1", purposes="care"):  # type: ignore[arg-type]
+        with cx.interaction("a"):
+            pass
+        cx.record("a")
+
+    assert [("unknown", ("care",))] * 2 == [
+        (event.data.consent.state, tuple(event.data.consent.purposes)) for event in events
+    ]
