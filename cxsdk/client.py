@@ -6,23 +6,23 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cxsdk import _exit, _fork
 from cxsdk._clock import Clock, SystemClock
 from cxsdk._guard import logger, voice
-from cxsdk._ledger import Ledger, register_metrics
+from cxsdk._ledger import register_metrics
 from cxsdk.config import (
     CaptureOptions,
     DeliveryOptions,
     PrivacyOptions,
-    Settings,
     SpoolOptions,
     resolve,
 )
 from cxsdk.errors import ConfigurationError
 from cxsdk.instrument import Instrument
+from cxsdk.parts import Parts
 from cxsdk.typing import (
     DeliveryReport,
     Dropped,
@@ -30,7 +30,6 @@ from cxsdk.typing import (
     Listener,
     Processor,
     Sink,
-    Spool,
 )
 
 if TYPE_CHECKING:
@@ -42,84 +41,6 @@ if TYPE_CHECKING:
 __all__ = ["Client"]
 
 _NOTHING = DeliveryReport(delivered=0, pending=0, spooled=0, dropped=0, seconds=0.0)
-
-
-class _Parts:
-    """
-    What a client owns in one process: made anew in a forked child.
-    """
-
-    def __init__(
-        self,
-        settings: Settings,
-        sinks: Mapping[str, Sink],
-        clock: Clock,
-        processors: Sequence[Processor],
-        listeners: Sequence[Listener],
-        on_first: Callable[[], None],
-        on_switch: Callable[[bool], None],
-    ) -> None:
-        self.generation = _fork.current()
-        self.ledger = Ledger()
-        self.sinks = sinks
-        self._on_switch = on_switch
-        self.spool: Spool | None = None
-        self.delivery: Delivery | None = None
-        if sinks and settings.spool.mode != "off":
-            self._open(settings, clock)
-        # Here and not at the top: `import cxsdk` stays light, `init` may take a moment.
-        from cxsdk.pipeline.capture import Capture
-
-        self.capture = Capture(
-            settings,
-            self.spool,
-            self.ledger,
-            clock,
-            processors=processors,
-            listeners=listeners,
-            on_first=on_first,
-            on_withdrawal=self._withdraw,
-        )
-
-    def _open(self, settings: Settings, clock: Clock) -> None:
-        from cxsdk.delivery import Delivery
-        from cxsdk.spool import open_spool
-
-        self.spool = open_spool(
-            settings.spool,
-            service=settings.service,
-            environment=settings.environment,
-            fingerprints={name: sink.fingerprint for name, sink in self.sinks.items()},
-            clock=clock,
-            on_shed=self._shed,
-            note=self.ledger.note,
-            on_pressure=self._pressure,
-            on_switch=self._on_switch,
-        )
-        self.delivery = Delivery(
-            self.spool, self.sinks, settings.delivery, clock=clock, note=self.ledger.note
-        )
-
-    def _shed(self, shed: Any) -> None:
-        self.capture.losses.add_shed(shed)
-        self.capture.write_losses()
-
-    def _pressure(self) -> None:
-        if self.delivery is not None:
-            self.delivery.wake()
-
-    def _withdraw(self, tag: bytes) -> None:
-        if self.spool is not None:
-            self.spool.erase_soon(tag, only_consent=True)
-
-    def abandon(self) -> None:
-        """
-        Forget the parent's parts in a forked child; its files and threads stay the parent's.
-        """
-        if self.delivery is not None:
-            self.delivery.abandon()
-        if self.spool is not None:
-            self.spool.abandon()
 
 
 class Client(Instrument):
@@ -216,8 +137,8 @@ class Client(Instrument):
                 raise ConfigurationError(f"collector: expected names like 'default', got {name!r}")
         return {name: open_sink(to, settings=self.settings) for name, to in named.items()}
 
-    def _build(self) -> _Parts:
-        return _Parts(
+    def _build(self) -> Parts:
+        return Parts(
             self.settings,
             self._sinks,
             self._clock,

@@ -7,19 +7,18 @@ Arguments win over ``CXSDK_*`` environment variables, those over defaults; the f
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import sys
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from cxsdk.errors import ConfigurationError
+from cxsdk.options import CaptureOptions, DeliveryOptions, PrivacyOptions, SpoolOptions
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from zoneinfo import ZoneInfo
 
 __all__ = [
@@ -33,205 +32,6 @@ __all__ = [
     "SpoolOptions",
     "resolve",
 ]
-
-SpoolMode = Literal["mmap", "write", "memory", "off"]
-SyncPolicy = Literal["interval", "never"]
-
-_SPOOL_MODES = ("mmap", "write", "memory", "off")
-_SYNC_POLICIES = ("interval", "never")
-_BASES = ("contract", "legitimate_interest", "consent", "legal_obligation")
-_CONSENTS = ("granted", "denied", "unknown")
-_DENIED = ("minimal", "drop")
-
-
-def _positive(_: Any, attribute: attrs.Attribute[Any], value: float) -> None:
-    if not (isinstance(value, (int, float)) and math.isfinite(value) and value > 0):
-        raise ConfigurationError(f"{attribute.name}: expected a number above 0, got {value!r}")
-
-
-def _not_negative(_: Any, attribute: attrs.Attribute[Any], value: float) -> None:
-    if not (isinstance(value, (int, float)) and math.isfinite(value) and value >= 0):
-        raise ConfigurationError(f"{attribute.name}: expected 0 or more, got {value!r}")
-
-
-def _rate(_: Any, attribute: attrs.Attribute[Any], value: float) -> None:
-    if not (isinstance(value, (int, float)) and 0 <= value <= 1):
-        raise ConfigurationError(f"{attribute.name}: expected 0 to 1, got {value!r}")
-
-
-def _one_of(*allowed: str) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
-    def check(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
-        if value not in allowed:
-            names = ", ".join(allowed)
-            raise ConfigurationError(f"{attribute.name}: expected one of {names}, got {value!r}")
-
-    return check
-
-
-def _path(value: Any) -> Any:
-    # Here and not at the top: pathlib brings 4 ms of imports.
-    if value is None:
-        return None
-    from pathlib import Path
-
-    return Path(value)
-
-
-_MIB = 1024 * 1024
-
-
-@attrs.define(frozen=True, kw_only=True)
-class SpoolOptions:
-    """
-    Where and how accepted events are kept until every sink has them.
-    """
-
-    mode: SpoolMode = attrs.field(default="mmap", validator=_one_of(*_SPOOL_MODES))
-    """``mmap`` (durable, never gives up the GIL), ``write`` (one system call per event),
-    ``memory`` (bounded, dies with the process), ``off`` (nothing is captured)."""
-
-    directory: Path | None = attrs.field(default=None, converter=_path)
-    """Root of all spools; None: the platform's user state directory."""
-
-    sync: SyncPolicy = attrs.field(default="interval", validator=_one_of(*_SYNC_POLICIES))
-    """``interval``: at most *sync_interval* is lost at a power cut; ``never``: the kernel
-    decides. The death of a process loses nothing under either."""
-
-    sync_interval: float = attrs.field(default=1.0, validator=_positive)
-    """Seconds between syncs of the active segments."""
-
-    segment_bytes: int = attrs.field(default=256 * 1024, validator=_positive)
-    """Size of a lane's first segment; later ones double up to *max_segment_bytes*."""
-
-    max_segment_bytes: int = attrs.field(default=4 * _MIB, validator=_positive)
-    """Largest segment."""
-
-    seal_after: float = attrs.field(default=300.0, validator=_positive)
-    """Seconds after which a segment that is not empty is sealed, full or not."""
-
-    max_bytes: int = attrs.field(default=256 * _MIB, validator=_positive)
-    """Cap of sealed bytes below the root; the oldest interactions go first."""
-
-    max_age: float = attrs.field(default=72 * 3600.0, validator=_positive)
-    """Seconds an event may wait in the spool, counted from when it was spooled."""
-
-    min_free_bytes: int = attrs.field(default=512 * _MIB, validator=_not_negative)
-    """Room that is left to others on the file system."""
-
-    dead_letter_bytes: int = attrs.field(default=32 * _MIB, validator=_positive)
-    """Cap of dead letters, inside *max_bytes*."""
-
-    dead_letter_age: float = attrs.field(default=30 * 86400.0, validator=_positive)
-    """Seconds a dead letter is kept."""
-
-    memory_bytes: int = attrs.field(default=16 * _MIB, validator=_positive)
-    """Bound of the memory spool, also of the one that stands in for a failed disk."""
-
-    memory_events: int = attrs.field(default=10_000, validator=_positive)
-    """The same bound in events."""
-
-    retry_disk_after: float = attrs.field(default=60.0, validator=_positive)
-    """Seconds between attempts to get back to a disk that failed."""
-
-
-@attrs.define(frozen=True, kw_only=True)
-class DeliveryOptions:
-    """
-    How batches are made and what happens when they do not arrive.
-    """
-
-    max_batch_events: int = attrs.field(default=500, validator=_positive)
-    """Events per request, at most."""
-
-    max_batch_bytes: int = attrs.field(default=450_000, validator=_positive)
-    """Payload bytes per request, at most (before compression)."""
-
-    linger: float = attrs.field(default=1.0, validator=_not_negative)
-    """Seconds an event may wait for company."""
-
-    retry_base: float = attrs.field(default=0.5, validator=_positive)
-    """Seconds: the n-th wait is drawn from 0 to min(cap, base · 2ⁿ) (full jitter)."""
-
-    retry_cap: float = attrs.field(default=60.0, validator=_positive)
-    """Seconds: longest wait in the first *outage_after* seconds of an outage."""
-
-    outage_cap: float = attrs.field(default=300.0, validator=_positive)
-    """Seconds: longest wait after that."""
-
-    outage_after: float = attrs.field(default=600.0, validator=_positive)
-    """Seconds of outage after which *outage_cap* holds."""
-
-    retry_after_cap: float = attrs.field(default=900.0, validator=_positive)
-    """Seconds: a destination's ``Retry-After`` is clamped to this."""
-
-    drain_seconds: float | None = attrs.field(
-        default=None, validator=attrs.validators.optional(_not_negative)
-    )
-    """Seconds that exit may take to deliver; None: 2, or 10 where the spool dies with the
-    container."""
-
-
-@attrs.define(frozen=True, kw_only=True)
-class PrivacyOptions:
-    """
-    What may be captured about whom.
-    """
-
-    key: bytes | None = attrs.field(default=None, repr=False)
-    """Secret under which customer ids become pseudonyms (HMAC-SHA256); at least 16 bytes.
-    None: ids pass as they are, and ids that look like addresses are refused."""
-
-    redact: bool = True
-    """Replace e-mail addresses, phone, card and account numbers, IP addresses and keys in free
-    text and attribute values."""
-
-    deny_keys: tuple[str, ...] = ()
-    """Attribute names whose values are never stored, beside the built-in list."""
-
-    basis: str | None = attrs.field(
-        default=None, validator=attrs.validators.optional(_one_of(*_BASES))
-    )
-    """Why interactions of a known customer may be captured without consent; stamped on them."""
-
-    consent: str = attrs.field(default="unknown", validator=_one_of(*_CONSENTS))
-    """The state assumed where nobody said one."""
-
-    when_denied: str = attrs.field(default="minimal", validator=_one_of(*_DENIED))
-    """Interactions of a known customer who said no: ``minimal`` (no attributes, no free text)
-    or ``drop``."""
-
-    @key.validator
-    def _long_enough(self, _: attrs.Attribute[Any], value: bytes | None) -> None:
-        if value is not None and not isinstance(value, bytes):
-            raise ConfigurationError(f"key: expected bytes, got {type(value).__name__}")
-        if value is not None and len(value) < 16:
-            raise ConfigurationError(f"key: expected at least 16 bytes, got {len(value)}")
-
-
-@attrs.define(frozen=True, kw_only=True)
-class CaptureOptions:
-    """
-    What is captured, and how large it may be.
-    """
-
-    sample: float = attrs.field(default=1.0, validator=_rate)
-    """Share of interactions kept, whole sessions at a time; rounded to one in N. Nothing else
-    is ever sampled."""
-
-    max_event_bytes: int = attrs.field(default=32_000, validator=_positive)
-    """Largest event; free text is shortened first, then the event is refused."""
-
-    max_touchpoints: int = attrs.field(default=500, validator=_positive)
-    """Distinct touchpoints of a process; further ones become ``x_overflow``."""
-
-    namespace: str = "app"
-    """Attributes stand on the wire under ``ext.<namespace>``."""
-
-    type_prefix: str = "dev.cxsdk"
-    """First part of every event type."""
-
-    started: bool = False
-    """Also emit ``interaction.started``; doubles the volume."""
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -404,11 +204,9 @@ def _take_group(group: str, options: Any, values: dict[str, Any], origins: dict[
         # Its type only: a mapping in its place may hold the key.
         got = type(options).__name__
         raise ConfigurationError(f"{group}: expected cxsdk.{wanted.__name__}(...), got {got}")
-    for field in attrs.fields(wanted):
-        value = getattr(options, field.name)
-        if value != field.default:
-            values[f"{group}.{field.name}"] = value
-            origins[f"{group}.{field.name}"] = "argument"
+    for name in options.said:
+        values[f"{group}.{name}"] = getattr(options, name)
+        origins[f"{group}.{name}"] = "argument"
 
 
 def _take_env(

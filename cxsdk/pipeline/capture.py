@@ -23,11 +23,12 @@ from cxsdk.errors import CXError, InvalidEventError, SpoolFullError
 from cxsdk.pipeline.consent import ConsentGate
 from cxsdk.pipeline.customers import ANONYMOUS, Customers, Known
 from cxsdk.pipeline.draft import Draft
-from cxsdk.pipeline.encode import Encoder, plain, without_none
+from cxsdk.pipeline.encode import Encoder, plain
 from cxsdk.pipeline.loss import Losses
 from cxsdk.pipeline.redact import Redactor
 from cxsdk.pipeline.sample import Sampler
 from cxsdk.pipeline.touchpoints import Touchpoints
+from cxsdk.pipeline.words import Words, shorten, shorten_fact
 from cxsdk.typing import Accepted, Dropped, Kind, Lane, Listener, Processor, Spool
 
 if TYPE_CHECKING:
@@ -37,9 +38,6 @@ __all__ = ["Capture", "diversions"]
 
 diversions: list[Callable[[bytes], None]] = []
 """While a test captures, events of every client go here instead of into the spool."""
-
-_TRUNCATED = 500
-_FREE_TEXT = ("detail", "fingerprint", "reason_text")
 
 
 def _nowhere(*_: Any) -> bool:
@@ -80,6 +78,7 @@ class Capture:
         self.losses = Losses(clock.time_ns, self._unplain)
         self.encoder = Encoder(settings, self.gate, self.touchpoints, self.instance)
         self._redactor = Redactor(settings.privacy.deny_keys) if settings.privacy.redact else None
+        self.words = Words(self._redactor)
         self._sampler = Sampler(settings.capture.sample)
         self._spool = spool
         self._ledger = ledger
@@ -140,7 +139,7 @@ class Capture:
                     return refusal
             attributes = draft.attributes
             if attributes and (self._redactor is None or not self._redactor.passes(attributes)):
-                draft.attributes = self._clean(attributes)
+                draft.attributes = self.words.clean(attributes)
             if self.processors:
                 return self._processed_interaction(draft, duration_ms, said, state)
             seq = self._next_bulk()
@@ -153,7 +152,7 @@ class Capture:
                 draft.attributes = plain(draft.attributes)
                 payload = self.encoder.interaction(draft, duration_ms, said, state, seq)
             if len(payload) > self._most_bytes:
-                self._shorten(draft)
+                shorten(draft)
                 payload = self.encoder.interaction(draft, duration_ms, said, state, seq)
                 if len(payload) > self._most_bytes:
                     return self._refuse_late(draft, "too_large")
@@ -190,11 +189,6 @@ class Capture:
             draft.is_linked = True
         return None
 
-    def _clean(self, attributes: dict[str, Any]) -> dict[str, Any]:
-        # First, because the encoder would write out a dataclass, which redaction does not look into.
-        attributes = without_none(plain(attributes))
-        return self._redactor.attributes(attributes) if self._redactor else attributes
-
     def _processed_interaction(
         self, draft: Draft, duration_ms: int, said: str | None, state: str
     ) -> bool | Dropped:
@@ -219,16 +213,8 @@ class Capture:
                 kind = Kind.INTERACTION | self.gate.flag(draft, state)
                 return self._keep(draft, "bulk", payload, kind)
             # Shortened and processed again: what the team takes away must not come back.
-            self._shorten(draft)
+            shorten(draft)
         return self._refuse_late(draft, "too_large")
-
-    def _shorten(self, draft: Draft) -> None:
-        if draft.attributes:
-            draft.attributes = {
-                name: item[:_TRUNCATED] if isinstance(item, str) else item
-                for name, item in draft.attributes.items()
-            }
-            draft.attributes["truncated"] = True
 
     # ---- every other fact -----------------------------------------------------------------
 
@@ -246,7 +232,7 @@ class Capture:
                 return refusal
             state = self.gate.state_of(said, draft.known)
             draft.purposes = purposes
-            self._redact(draft)
+            self.words.redact(draft)
             event = self._process(self.encoder.fact(draft, said, state))
             if event is None:
                 return self._drop("processor")
@@ -255,7 +241,7 @@ class Capture:
             late = True
             payload = self.encoder.finish(event, seq)
             if len(payload) > self._most_bytes:
-                self._shorten_fact(draft)
+                shorten_fact(draft)
                 # Processed again: what the team's processors take away must not come back.
                 event = self._process(self.encoder.fact(draft, said, state))
                 if event is None:
@@ -284,53 +270,6 @@ class Capture:
         if not self.gate.admit(draft, state):
             return self._drop("consent")
         return None
-
-    def _redact(self, draft: Draft) -> None:
-        if draft.attributes:
-            draft.attributes = self._clean(draft.attributes)
-        if self._redactor is None:
-            return
-        for name in _FREE_TEXT:
-            if isinstance(draft.data.get(name), str):
-                draft.data[name] = self._redactor.text(draft.data[name])
-        if draft.data.get("traits"):
-            draft.data["traits"] = self._redactor.attributes(dict(draft.data["traits"]))
-        answers = draft.data.get("answers")
-        if answers:
-            draft.data["answers"] = [self._redact_answer(answer) for answer in answers]
-        if draft.data.get("ext"):
-            draft.data["ext"] = self._redactor.value(plain(draft.data["ext"]))
-        if draft.data.get("expectations"):
-            draft.data["expectations"] = self.redacted(draft.data["expectations"])
-
-    def redacted(self, value: Any) -> Any:
-        """
-        Return JSON-like *value* as redaction leaves it, where that is on.
-        """
-        return self._redactor.value(value) if self._redactor else value
-
-    def _redact_answer(self, answer: Any) -> Any:
-        if not isinstance(answer, dict) or self._redactor is None:
-            return answer
-        out = dict(answer)
-        for name in ("text", "value"):
-            if isinstance(out.get(name), str):
-                out[name] = self._redactor.text(out[name])
-        if out.get("values"):
-            out["values"] = self._redactor.value(list(out["values"]))
-        return out
-
-    def _shorten_fact(self, draft: Draft) -> None:
-        self._shorten(draft)
-        flagged = dict(draft.data.get("ext") or {})
-        flagged["cxsdk"] = {"truncated": True}
-        draft.data["ext"] = flagged
-        for name in _FREE_TEXT:
-            if isinstance(draft.data.get(name), str):
-                draft.data[name] = draft.data[name][:_TRUNCATED]
-        for answer in draft.data.get("answers") or ():
-            if isinstance(answer.get("text"), str):
-                answer["text"] = answer["text"][:_TRUNCATED]
 
     # ---- the common end -------------------------------------------------------------------
 
