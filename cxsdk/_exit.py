@@ -20,8 +20,8 @@ from typing import Any
 
 __all__ = ["drain_all", "drain_on_sigterm", "forget", "register"]
 
-Drain = Callable[[float], object]
-"""Gets the seconds it may take; does not raise."""
+Drain = Callable[[float, bool], object]
+"""Gets the seconds it may take, and whether the process ends for certain; does not raise."""
 
 _drains: dict[int, tuple[Drain, float]] = {}
 _hooked_pid = 0
@@ -57,17 +57,21 @@ def _hook() -> None:
         util.Finalize(None, drain_all, exitpriority=10)
 
 
-def drain_all() -> None:
+def drain_all(*, final: bool = True) -> None:
     """
     Drain every client within the largest of their budgets, all together.
+
+    Args:
+        final: the process ends now; False: it may go on, so clients stay open.
     """
     drains = list(_drains.items())
-    _drains.clear()
+    if final:
+        _drains.clear()
     if not drains:
         return
     end = time.monotonic() + max(budget for _, (_, budget) in drains)
     for _, (drain, _budget) in drains:
-        drain(max(0.0, end - time.monotonic()))
+        drain(max(0.0, end - time.monotonic()), final)
 
 
 def drain_on_sigterm() -> None:
@@ -86,7 +90,11 @@ def drain_on_sigterm() -> None:
         budget = max((budget for _, budget in _drains.values()), default=0.0)
         # In a thread: the interrupted code may hold a lock that a drain needs, so the wait for
         # it must be bounded.
-        worker = threading.Thread(target=drain_all, name="cxsdk-sigterm", daemon=True)
+        # A handler of the host's may let it finish its requests first: those still count.
+        final = not callable(before)
+        worker = threading.Thread(
+            target=drain_all, kwargs={"final": final}, name="cxsdk-sigterm", daemon=True
+        )
         worker.start()
         worker.join(budget + 0.5)
         if callable(before):

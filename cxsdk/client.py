@@ -324,9 +324,9 @@ class Client(Instrument):
         if self._parts.spool is not None and self._is_own():
             self._parts.spool.close()
 
-    def _drain(self, seconds: float) -> None:
+    def _drain(self, seconds: float, final: bool) -> None:  # noqa: FBT001 - a callback
         if self._is_own():
-            self.close(seconds)
+            (self.close if final else self.flush)(seconds)
 
     def __enter__(self) -> Client:
         return self

@@ -148,11 +148,17 @@ class Store(Desk):
     def _after_roll(self) -> None:
         # Without a keeper nobody else would unmap the full ones; with one, it is at work.
         full = sum(each.shut and not each.sealed for t in self._tracks for each in t.segments)
-        if full > _UNSEALED and self._book.acquire(blocking=False):
+        if full > _UNSEALED and not self._book._is_owned():  # type: ignore[attr-defined]
+            # A host's exception may be thrown right after acquire: only release itself, one step
+            # that raises where there is nothing to release, can tell whether it succeeded.
             try:
-                self._seal_full()
+                if self._book.acquire(blocking=False):
+                    self._seal_full()
             finally:
-                self._book.release()
+                try:
+                    self._book.release()
+                except RuntimeError:  # noqa: SIM105 - suppress() could be interrupted itself
+                    pass
         super()._after_roll()
 
     def _disk_failed(self, error: OSError) -> None:

@@ -132,5 +132,3 @@ def free_port():
     """A port where nobody listens."""
     with FaultCollector() as collector:
         return collector.port
-
-

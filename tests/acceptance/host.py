@@ -17,7 +17,19 @@ import time
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Board", "args", "client", "count", "emit", "init", "json", "ledger", "os", "say", "time"]
+__all__ = [
+    "Board",
+    "args",
+    "client",
+    "count",
+    "emit",
+    "init",
+    "json",
+    "ledger",
+    "os",
+    "say",
+    "time",
+]
 
 args: dict[str, Any] = {}
 _ID = 36
@@ -66,7 +78,12 @@ def init(**more: Any) -> Any:
     """Set up the default client with the durable spool, as the arguments say."""
     import cxsdk as cx
 
-    spool = {"mode": "mmap", "directory": args["root"], "min_free_bytes": 0, **args.get("spool", {})}
+    spool = {
+        "mode": "mmap",
+        "directory": args["root"],
+        "min_free_bytes": 0,
+        **args.get("spool", {}),
+    }
     options: dict[str, Any] = {
         "service": args.get("service", "shop"),
         "collector": args.get("collector"),

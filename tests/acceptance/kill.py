@@ -200,7 +200,7 @@ def one_life(
         moment = rand.uniform(*_LIFE_S)
         change = threading.Timer(
             rand.uniform(0, moment),
-            lambda: collector.down(answers_503=rand.random() < 0.5)  # type: ignore[union-attr]
+            lambda: collector.down(answers_503=rand.random() < 0.5),  # type: ignore[union-attr]
         )
         if collector is not None and outage:
             change.start()

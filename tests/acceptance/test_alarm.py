@@ -85,6 +85,10 @@ def test_exceptions_thrown_into_verbs(start, deliver, collector, tmp_path, end, 
         STORM
         + """
 init()
+# An exception thrown into an import leaves the interpreter's own import lock held, whoever
+# imports: what the first events import is imported before the storm.
+warm = count(4)
+client().flush(10)
 signal.signal(signal.SIGALRM, on_alarm)
 figures = storm(2.5)
 after = other_thread_gets_through()
@@ -157,7 +161,8 @@ for batch in range(args["batches"]):
     end = time.monotonic() + 15
     while missing() and time.monotonic() < end:
         time.sleep(0.05)
-    names = [thread.name for thread in threading.enumerate()]
+    # One that was interrupted while it began is listed for good, but does not live.
+    names = [thread.name for thread in threading.enumerate() if thread.is_alive()]
     figures["silent"] += missing()
     figures["threads"] += names.count("cxsdk-keeper") + names.count("cxsdk-send-default")
     for each in made:

@@ -269,9 +269,7 @@ def test_a_fork_by_c_code(run, deliver, collector, tmp_path, state):
 @pytest.mark.parametrize("early", [False, True])
 def test_an_interaction_open_at_the_fork(run, deliver, collector, tmp_path, early):
     """Both sides leave the block: neither writes into the other's files nor uses its id."""
-    rows = family(
-        run, deliver, collector, tmp_path, "inside_interaction", "os._exit", early=early
-    )
+    rows = family(run, deliver, collector, tmp_path, "inside_interaction", "os._exit", early=early)
     check(rows, collector)
 
 

@@ -33,7 +33,7 @@ sys.addaudithook(watch)
 
 
 def seen(names):
-    return "[name for name in sys.modules if name.split('.')[0] in %r]" % (names,)
+    return f"[name for name in sys.modules if name.split('.')[0] in {names!r}]"
 
 
 def test_disabled_touches_nothing(run, collector, root):
@@ -419,9 +419,7 @@ def test_modes_are_tight(run, collector, root, umask):
         umask=umask,
     )
     modes = {path.name: oct(path.stat().st_mode & 0o777) for path in root.rglob("*")}
-    wanted = {
-        path.name: "0o700" if path.is_dir() else "0o600" for path in [root, *root.rglob("*")]
-    }
+    wanted = {path.name: "0o700" if path.is_dir() else "0o600" for path in [root, *root.rglob("*")]}
     assert {root.name: oct(root.stat().st_mode & 0o777), **modes} == wanted
     assert any(name.endswith(".seg") for name in modes)
 
@@ -577,7 +575,9 @@ def test_a_directory_deleted_live(run, collector):
     assert said["level"] == "mmap"
     assert said["pending"] == 0
     assert said["ledger"] == {"offered": 0, "default": 0}
-    losses = sum(event["type"].endswith("loss.recorded.v1") for event in collector.accepted.values())
+    losses = sum(
+        event["type"].endswith("loss.recorded.v1") for event in collector.accepted.values()
+    )
     missing = set(said["ids"]) - set(collector.ids)
     assert len(missing) == said["lost"]
     assert said["delivered"] == len(said["ids"]) - len(missing) + losses
