@@ -47,6 +47,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     options = _parser(words).parse_args(words)
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        # An address that waits in a pipe's buffer until the end helps nobody.
+        reconfigure(line_buffering=True)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     try:
         code: int = options.run(options)

@@ -39,9 +39,7 @@ class Keeper:
             events come in.
     """
 
-    def __init__(
-        self, spool: Spool, lines: Sequence[Line], *, clock: Clock, linger: float
-    ) -> None:
+    def __init__(self, spool: Spool, lines: Sequence[Line], *, clock: Clock, linger: float) -> None:
         self.bell = Bell()
         self._spool = spool
         self._lines = lines

@@ -116,5 +116,8 @@ class Parcel:
             self.trial.open += 1
         middle = (len(self.records) + 1) // 2
         first, second = self.records[:middle], self.records[middle:]
-        made = [Parcel(part, self.lane, trial=self.trial, leased=self.leased) for part in (first, second)]
+        made = [
+            Parcel(part, self.lane, trial=self.trial, leased=self.leased)
+            for part in (first, second)
+        ]
         return made[0], made[1]

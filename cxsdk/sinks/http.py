@@ -291,7 +291,9 @@ class HttpSink:
         if self._zip and len(body) > _GZIP_FROM:
             body = gzip.compress(body, compresslevel=1, mtime=0)
             headers["Content-Encoding"] = "gzip"
-        sent = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        sent = [
+            (name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()
+        ]
         with self._connections().stream(
             b"POST", self._target, headers=sent, content=body
         ) as response:

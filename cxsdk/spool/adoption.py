@@ -301,4 +301,6 @@ def _resume_at(segment: Segment, sink: str, theirs: dict[str, str]) -> tuple[int
     if sink in theirs:
         return cursor.load(cursor.path_of(segment.path, sink))
     # By force for a sink that was not there: from where the slowest of theirs was.
-    return min((cursor.load(cursor.path_of(segment.path, each))[0] for each in theirs), default=0), 0
+    return min(
+        (cursor.load(cursor.path_of(segment.path, each))[0] for each in theirs), default=0
+    ), 0

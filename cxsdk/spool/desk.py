@@ -219,7 +219,9 @@ class Desk(Figures):
                 yield reading, offset
 
     def _move_cursors(self, sink: str, records: Sequence[Record]) -> None:
-        for reading in {id(place[0]): place[0] for place in (each.place for each in records)}.values():
+        for reading in {
+            id(place[0]): place[0] for place in (each.place for each in records)
+        }.values():
             if reading.sink == sink:
                 self._save(reading)
                 self._close_gaps([reading])
@@ -238,7 +240,11 @@ class Desk(Figures):
             segment.free(min(each.cursor for each in segment.readings.values()))
 
     def _retire_if_over(self, segment: Segment) -> None:
-        if self._released or not segment.sealed or not all(each.is_over() for each in segment.readings.values()):
+        if (
+            self._released
+            or not segment.sealed
+            or not all(each.is_over() for each in segment.readings.values())
+        ):
             return
         if segment.adopted:
             if segment not in self._adopted:

@@ -113,9 +113,7 @@ def default_root() -> Path:
     return Path(platformdirs.user_state_dir("cxsdk"))
 
 
-def create(
-    root: Path, service: str, environment: str, fingerprints: Mapping[str, str]
-) -> Home:
+def create(root: Path, service: str, environment: str, fingerprints: Mapping[str, str]) -> Home:
     """
     Make a directory of one's own: under a temporary name, locked, then renamed.
 

@@ -164,7 +164,9 @@ class Intake:
                 try:
                     segment = track.active
                     offset = segment.mark[0]
-                    if segment is not track.nowhere and segment.put(payload, kind, tag, force=force):
+                    if segment is not track.nowhere and segment.put(
+                        payload, kind, tag, force=force
+                    ):
                         return segment, offset
                 except OSError as error:
                     self._shut(track, segment)

@@ -82,9 +82,7 @@ class Exchange:
         self.request = request
         self._handler = handler
 
-    def reply(
-        self, code: int, body: bytes = b"", headers: Mapping[str, str] | None = None
-    ) -> None:
+    def reply(self, code: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> None:
         """
         Answer with *code*; *body* goes as JSON unless *headers* say otherwise.
         """

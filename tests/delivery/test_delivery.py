@@ -89,7 +89,12 @@ def test_flush_with_nothing_to_do_is_quick(many, scripted):
 def test_flush_cuts_a_back_off_short(many, scripted):
     """A batch that waits for its retry is tried at once."""
     answers = [Retry("x")]
-    r = many(scripted(lambda b: answers.pop() if answers else Delivered()), retry_base=60, retry_cap=60, seed=2)
+    r = many(
+        scripted(lambda b: answers.pop() if answers else Delivered()),
+        retry_base=60,
+        retry_cap=60,
+        seed=2,
+    )
     r.delivery.start()
     r.emit(100)
     assert eventually(lambda: r.line.gate.failures == 1)

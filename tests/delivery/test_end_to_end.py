@@ -130,7 +130,15 @@ def test_413_over_the_wire(shop, collector, limit):
     assert refused <= 12
 
 
-@pytest.mark.parametrize("fault", [faults.html_login(), faults.redirect("http://127.0.0.1:1/"), faults.status(404), faults.status(401)])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        faults.html_login(),
+        faults.redirect("http://127.0.0.1:1/"),
+        faults.status(404),
+        faults.status(401),
+    ],
+)
 def test_what_needs_a_person_holds(shop, collector, fault):
     """Hold: one request, everything kept, and the report says so."""
     collector.always = fault

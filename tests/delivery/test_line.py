@@ -99,7 +99,10 @@ def test_vital_goes_first_and_bulk_is_not_starved(rig):
 
 def test_a_batch_that_fails_alone_does_not_block_its_lane(rig):
     """One batch that breaks the server is retried ever more rarely; the others go on."""
-    r = rig(lambda b: Retry("500") if b'"b0"' in b.records[0].payload else Delivered(), max_batch_events=10)
+    r = rig(
+        lambda b: Retry("500") if b'"b0"' in b.records[0].payload else Delivered(),
+        max_batch_events=10,
+    )
     r.emit(200)
     r.drive(120)
     assert r.counts.delivered == 190
@@ -154,17 +157,23 @@ def test_indices_out_of_range_are_nobodys(rig):
     assert r.counts.delivered == 3
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.lists(st.sampled_from("ddddddddrx"), min_size=20, max_size=60), st.integers(0, 3))
 def test_partial_mixes_conserve_events(rig, fates, rounds):
     """Whatever a destination says per event, every event ends up in one place and one only."""
     left = {"rounds": rounds}
 
     def answer(batch):
-        picked = {n: fates[int(json.loads(x.payload)["id"][1:])] for n, x in enumerate(batch.records)}
+        picked = {
+            n: fates[int(json.loads(x.payload)["id"][1:])] for n, x in enumerate(batch.records)
+        }
         again = {n for n, fate in picked.items() if fate == "r"} if left["rounds"] else set()
         left["rounds"] -= 1 if left["rounds"] else 0
-        return Partial(refused={n: "bad" for n, fate in picked.items() if fate == "x"}, retry=frozenset(again))
+        return Partial(
+            refused={n: "bad" for n, fate in picked.items() if fate == "x"}, retry=frozenset(again)
+        )
 
     r = rig(answer)
     r.emit(len(fates))

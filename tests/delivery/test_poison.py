@@ -34,7 +34,9 @@ def test_only_the_poisonous_are_buried(rig, count, seed):
     r = grown(rig, poisoned(bad))
     buried = []
     real = r.spool.bury
-    r.spool.bury = lambda sink, record, *rest: buried.append((record, rest)) or real(sink, record, *rest)
+    r.spool.bury = lambda sink, record, *rest: (
+        buried.append((record, rest)) or real(sink, record, *rest)
+    )
     r.emit(500)
     r.drive(60)
     assert {json.loads(record.payload)["id"] for record, _ in buried} == bad

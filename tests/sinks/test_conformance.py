@@ -25,7 +25,13 @@ class TestHttp(SinkConformance):
 
     @pytest.fixture(autouse=True)
     def collectors(self):
-        mutes = [faults.hang(0.05), faults.reset(), faults.html_login(), faults.redirect("http://h/"), faults.status(400, body=KEY.encode())]
+        mutes = [
+            faults.hang(0.05),
+            faults.reset(),
+            faults.html_login(),
+            faults.redirect("http://h/"),
+            faults.status(400, body=KEY.encode()),
+        ]
         with FaultCollector() as self.collector, FaultCollector(faults.hang()) as self.hanging:
             self.mutes = [FaultCollector(answer) for answer in mutes]
             for each in self.mutes:
@@ -35,7 +41,9 @@ class TestHttp(SinkConformance):
                 each.stop()
 
     def http(self, collector):
-        return HttpSink(collector.url + "/in?k=" + KEY, api_key=KEY, headers={"X-T": "hdr-s3cret"}, timeout=0.5)
+        return HttpSink(
+            collector.url + "/in?k=" + KEY, api_key=KEY, headers={"X-T": "hdr-s3cret"}, timeout=0.5
+        )
 
     def make_sink(self):
         return self.http(self.collector)
@@ -47,7 +55,10 @@ class TestHttp(SinkConformance):
         return self.http(self.hanging)
 
     def received(self):
-        return [json.dumps(e, separators=(",", ":")).encode() for e in self.collector.requests[-1].events]
+        return [
+            json.dumps(e, separators=(",", ":")).encode()
+            for e in self.collector.requests[-1].events
+        ]
 
 
 class TestFile(SinkConformance):

@@ -69,7 +69,8 @@ def test_single_events_stop_at_trouble(collector, make_sink, make_batch):
 
 
 @pytest.mark.parametrize(
-    ("answer", "kind"), [(faults.status(503), Retry), (faults.status(422), Refused), (faults.status(413), Split)]
+    ("answer", "kind"),
+    [(faults.status(503), Retry), (faults.status(422), Refused), (faults.status(413), Split)],
 )
 def test_a_single_event_gets_the_plain_verdict(collector, make_sink, make_batch, answer, kind):
     """In single mode a batch of one is judged like any other."""
@@ -79,7 +80,13 @@ def test_a_single_event_gets_the_plain_verdict(collector, make_sink, make_batch,
 
 @pytest.mark.parametrize(
     ("url", "path"),
-    [("", "/events"), ("/", "/events"), ("/v2/in", "/v2/in"), ("/v2/?k=1&k=%20", "/v2/?k=1&k=%20"), ("/a//b/", "/a//b/")],
+    [
+        ("", "/events"),
+        ("/", "/events"),
+        ("/v2/in", "/v2/in"),
+        ("/v2/?k=1&k=%20", "/v2/?k=1&k=%20"),
+        ("/a//b/", "/a//b/"),
+    ],
 )
 def test_the_url_is_verbatim(collector, make_sink, make_batch, url, path):
     """A path is left as it is; only an empty one becomes /events."""
@@ -89,7 +96,17 @@ def test_the_url_is_verbatim(collector, make_sink, make_batch, url, path):
 
 @pytest.mark.parametrize(
     "url",
-    ["ftp://h/x", "file:///etc/passwd", "http://", "https:///x", "http://h:99999/", "http://h/a b", "http://h/\r\nX: y", "http://bücher.example/", "gopher://h"],
+    [
+        "ftp://h/x",
+        "file:///etc/passwd",
+        "http://",
+        "https:///x",
+        "http://h:99999/",
+        "http://h/a b",
+        "http://h/\r\nX: y",
+        "http://bücher.example/",
+        "gopher://h",
+    ],
 )
 def test_wrong_urls_are_refused_early(url):
     """Other schemes, missing hosts and characters that split a request never get to a socket."""
@@ -99,7 +116,15 @@ def test_wrong_urls_are_refused_early(url):
 
 @pytest.mark.parametrize(
     "headers",
-    [{"X-A": "a\r\nX-B: b"}, {"X A": "b"}, {"X-A": "\x00"}, {"X-A": "☃"}, {"Content-Length": "1"}, {"Host": "x"}, {"X-A": " b"}],
+    [
+        {"X-A": "a\r\nX-B: b"},
+        {"X A": "b"},
+        {"X-A": "\x00"},
+        {"X-A": "☃"},
+        {"Content-Length": "1"},
+        {"Host": "x"},
+        {"X-A": " b"},
+    ],
 )
 def test_wrong_headers_are_refused_early(headers):
     """A header that could smuggle another, or one of ours, is a configuration error."""
@@ -151,7 +176,11 @@ def test_the_refresh_hook_is_asked_once(collector, make_sink, make_batch):
     assert sink.send(make_batch()) == Delivered()
     assert sink.send(make_batch()) == Delivered()
     assert len(asked) == 1
-    assert [r.headers["authorization"] for r in collector.requests] == ["Bearer old", "Bearer new", "Bearer new"]
+    assert [r.headers["authorization"] for r in collector.requests] == [
+        "Bearer old",
+        "Bearer new",
+        "Bearer new",
+    ]
 
 
 def test_a_refresh_that_does_not_help_holds(collector, make_sink, make_batch):
@@ -175,7 +204,11 @@ def test_without_compression_once(collector, make_sink, make_batch, code):
     batch = make_batch(10, pad=200)
     assert sink.send(batch) == Delivered()
     assert sink.send(batch) == Delivered()
-    assert [request.headers.get("content-encoding") for request in collector.requests] == ["gzip", None, None]
+    assert [request.headers.get("content-encoding") for request in collector.requests] == [
+        "gzip",
+        None,
+        None,
+    ]
 
 
 def test_a_type_nobody_wants_holds(collector, make_sink, make_batch):
@@ -302,7 +335,9 @@ def test_requests_are_invisible(collector, make_sink, make_batch, caplog):
 
 def test_no_secret_is_logged(collector, make_sink, make_batch, caplog):
     """Whatever goes wrong, no log line and no result holds the key."""
-    collector.script(faults.status(401, body=b"bad key s3cret-key"), faults.status(400, body=b"s3cret-key"))
+    collector.script(
+        faults.status(401, body=b"bad key s3cret-key"), faults.status(400, body=b"s3cret-key")
+    )
     sink = make_sink(collector.url, api_key="s3cret-key", headers={"X-Tenant": "t3nant-key"})
     with caplog.at_level(logging.DEBUG):
         results = [sink.send(make_batch()), sink.send(make_batch())]

@@ -27,9 +27,26 @@ def certificate(tmp_path_factory):
     place = tmp_path_factory.mktemp("tls")
     cert, key = place / "cert.pem", place / "key.pem"
     subprocess.run(
-        [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-         "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1",
-         "-keyout", str(key), "-out", str(cert)],
+        [
+            openssl,
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=127.0.0.1",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+            "-keyout",
+            str(key),
+            "-out",
+            str(cert),
+        ],
         check=True,
         capture_output=True,
     )
@@ -155,7 +172,14 @@ def test_a_torn_answer_is_a_retry(collector, make_sink, make_batch):
 
 @pytest.mark.parametrize(
     "garbage",
-    [b"SSH-2.0-OpenSSH\r\n", b"\x15\x03\x01\x00\x02\x02\x46", b"HTTP/1.1 abc Huh\r\n\r\n", b"HTTP/1.1 99 No\r\n\r\n", b"\x00" * 70000, b""],
+    [
+        b"SSH-2.0-OpenSSH\r\n",
+        b"\x15\x03\x01\x00\x02\x02\x46",
+        b"HTTP/1.1 abc Huh\r\n\r\n",
+        b"HTTP/1.1 99 No\r\n\r\n",
+        b"\x00" * 70000,
+        b"",
+    ],
 )
 def test_garbage_is_a_retry(collector, make_sink, make_batch, garbage):
     """What is no HTTP at all says nothing about the events."""
@@ -165,7 +189,9 @@ def test_garbage_is_a_retry(collector, make_sink, make_batch, garbage):
 
 def test_a_giant_answer_is_not_read(collector, make_sink, make_batch):
     """Of an endless answer no more than the cap is read; the status decides."""
-    collector.script(faults.status(200, body=b"x" * (5 << 20)), faults.status(400, body=b"y" * (5 << 20)))
+    collector.script(
+        faults.status(200, body=b"x" * (5 << 20)), faults.status(400, body=b"y" * (5 << 20))
+    )
     sink = make_sink(collector.url)
     assert sink.send(make_batch()) == Delivered()
     assert sink.send(make_batch()).detail == ""
@@ -211,7 +237,9 @@ def test_a_custom_ca_is_trusted(tls_collector, certificate, make_sink, make_batc
     assert tls_collector.connections == 1
 
 
-def test_a_certificate_of_another_host_is_not_trusted(tls_collector, certificate, make_sink, make_batch):
+def test_a_certificate_of_another_host_is_not_trusted(
+    tls_collector, certificate, make_sink, make_batch
+):
     """The right CA with the wrong name is a hold."""
     url = tls_collector.url.replace("127.0.0.1", "localhost")
     assert isinstance(make_sink(url, ca=certificate[0]).send(make_batch()), Hold)

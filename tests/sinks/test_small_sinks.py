@@ -89,7 +89,14 @@ def test_null_counts(make_batch):
 
 @pytest.mark.parametrize(
     ("url", "name"),
-    [("http://h", "HttpSink"), ("HTTPS://h", "HttpSink"), ("file:/tmp/x", "FileSink"), ("console:", "ConsoleSink"), ("memory:", "MemorySink"), ("null:", "NullSink")],
+    [
+        ("http://h", "HttpSink"),
+        ("HTTPS://h", "HttpSink"),
+        ("file:/tmp/x", "FileSink"),
+        ("console:", "ConsoleSink"),
+        ("memory:", "MemorySink"),
+        ("null:", "NullSink"),
+    ],
 )
 def test_built_in_schemes(url, name, monkeypatch):
     """Every built-in scheme opens without a look at installed packages."""
@@ -120,7 +127,9 @@ def test_entry_points_are_found(monkeypatch):
     """A scheme that another package registered is opened by its factory."""
     point = EntryPoint("else", f"{__name__}:made", "cxsdk.sinks")
     monkeypatch.setitem(sys.modules, __name__, sys.modules.get(__name__) or _this())
-    monkeypatch.setattr("importlib.metadata.entry_points", lambda **kw: EntryPoints([point]).select(**kw))
+    monkeypatch.setattr(
+        "importlib.metadata.entry_points", lambda **kw: EntryPoints([point]).select(**kw)
+    )
     assert isinstance(open_sink("else:x", settings=SETTINGS), NullSink)
     assert "else" in known_schemes()
 
@@ -128,7 +137,9 @@ def test_entry_points_are_found(monkeypatch):
 def test_a_missing_package_names_its_extra(monkeypatch):
     """A sink whose package is not installed says what to install."""
     point = EntryPoint("kafka", "confluent_nonsense:Sink", "cxsdk.sinks")
-    monkeypatch.setattr("importlib.metadata.entry_points", lambda **kw: EntryPoints([point]).select(**kw))
+    monkeypatch.setattr(
+        "importlib.metadata.entry_points", lambda **kw: EntryPoints([point]).select(**kw)
+    )
     with pytest.raises(ExtraMissingError, match=r"confluent_nonsense.*cxsdk\[kafka\]"):
         open_sink("kafka://h", settings=SETTINGS)
 
@@ -155,5 +166,7 @@ def test_import_is_light():
         "print([m for m in ('httpcore', 'httpx', 'tenacity', 'certifi') if m in sys.modules])"
     )
     root = str(__import__("pathlib").Path(cxsdk.sinks.__file__).parents[2])
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=False
+    )
     assert done.stdout.strip() == "[]", done.stderr

@@ -118,7 +118,10 @@ def test_unreadable_multi_status_holds(body):
     ("said", "result"),
     [
         ({"rejectedLogRecords": "0"}, Delivered()),
-        ({"rejectedLogRecords": 3, "errorMessage": "m"}, Partial(refused=dict.fromkeys(range(3), "m"))),
+        (
+            {"rejectedLogRecords": 3, "errorMessage": "m"},
+            Partial(refused=dict.fromkeys(range(3), "m")),
+        ),
         ({"rejected_events": 1, "error_message": "m"}, Refused("partial_success", "m")),
         ({"rejected": [{"id": "e0", "reason": "r"}]}, Partial(refused={0: "r"})),
     ],
@@ -130,7 +133,11 @@ def test_partial_success(said, result):
 
 
 @settings(max_examples=200)
-@given(st.lists(st.sampled_from([200, 202, 409, 400, 422, 413, 429, 500, 503, 401]), min_size=1, max_size=40))
+@given(
+    st.lists(
+        st.sampled_from([200, 202, 409, 400, 422, 413, 429, 500, 503, 401]), min_size=1, max_size=40
+    )
+)
 def test_multi_status_conserves_events(codes):
     """Whatever the mix, each event is delivered, refused or retried, and exactly one of them."""
     listed = [{"id": f"e{n}", "status": code} for n, code in enumerate(codes)]
@@ -149,8 +156,16 @@ def test_no_body_breaks_the_verdict(status, body):
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(st.sampled_from(["id", "status", "index", "reason", "rejected", "results", "partial_success"]), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                ["id", "status", "index", "reason", "rejected", "results", "partial_success"]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
     max_leaves=12,
 )
 

@@ -107,7 +107,9 @@ def test_a_newer_format_is_left_alone(bench, sealed):
     """A segment of a future version is neither read nor removed."""
     data = sealed.read_bytes()
     header = pack_header("bulk", 1, 1, bytes(16))
-    newer = header[:8] + (VERSION + 1).to_bytes(2, "little") + header[10:12] + bytes(4) + header[16:]
+    newer = (
+        header[:8] + (VERSION + 1).to_bytes(2, "little") + header[10:12] + bytes(4) + header[16:]
+    )
     from zlib import crc32
 
     newer = newer[:12] + crc32(newer).to_bytes(4, "little") + newer[16:]
