@@ -84,6 +84,6 @@ def test_the_runner_sees_a_refused_event(folder, monkeypatch):
     """
     monkeypatch.setattr("tests.docs.pages.ROOT", folder)
     path = folder / "page.md"
-    said = 'cx.scope(session="s").__enter__()\ncx.record("a.b")'
+    said = 'with cx.scope(session="s"):\n    cx.record("a.b")'
     path.write_text(f"```python\nimport cxsdk as cx\n\n{said}\n```\n", "utf-8")
     assert run(Page(path), folder)["refused"] == {"consent": 1}
