@@ -199,7 +199,7 @@ some(0)
 wait()
 report = client().flush(10)
 assert ledger() == {"offered": 0, "default": 0}, ledger()
-say(pending=report.pending)
+say(pending=report.pending, report=str(report), stats=client().stats()["sinks"])
 """
 
 STATES = [
@@ -231,7 +231,7 @@ def family(run, deliver, collector, tmp_path, state, end, hooks="run", early=Fal
         early=early,
         guard=GUARD_S,
     ).said
-    assert said["pending"] == 0
+    assert said["pending"] == 0, said
     deliver(collector)
     return Board(board.path, ROWS).names()
 
