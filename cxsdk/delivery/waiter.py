@@ -52,6 +52,7 @@ class Waiter:
         self._began = clock.monotonic()
         self.deadline = self._began + max(0.0, timeout)
         self._settled = {line.name: self._count(line) for line in lines}
+        self._adopted = {line.name: spool.counts(line.name).adopted for line in lines}
         self._wanted = {line.name: spool.pending(line.name) for line in lines}
         self._tickets: Mapping[str, int] = {
             line.name: line.call(final=final) for line in lines if self._wanted[line.name]
@@ -77,7 +78,9 @@ class Waiter:
         wanted = self._wanted[line.name]
         if not wanted or self._spool.pending(line.name) <= 0:
             return True
-        if sum(self._count(line)) - sum(self._settled[line.name]) >= wanted:
+        # What was adopted meanwhile may go first, and is not what was waited for.
+        adopted = self._spool.counts(line.name).adopted - self._adopted[line.name]
+        if sum(self._count(line)) - sum(self._settled[line.name]) >= wanted + adopted:
             return True
         # What it cannot even try before the deadline is not worth waiting for.
         return line.heeded >= self._tickets[line.name] and line.next_at > self.deadline

@@ -16,7 +16,9 @@ __all__ = ["ANONYMOUS", "Customers", "Known"]
 _MEMO = 8192
 _ADDRESS = re.compile(r"[^@\s]+@[^@\s]+|\+[\d ().\-/]{6,}|\(?\d+[ ()./\-]+[\d ()./\-]{5,}")
 _JUNK = frozenset({"null", "none", "undefined", "nan", "anonymous", "unknown", "0", "-1", "n/a"})
-_NO_TAG = bytes(8)
+_ID_BYTES = 12
+_TAG_BYTES = 8
+_NO_TAG = bytes(_TAG_BYTES)
 
 
 class Known:
@@ -62,7 +64,13 @@ class Customers:
         self._key = key
         # Without a key of the team these hashes still keep a session key, which is a
         # credential, out of every event; it is random, so a plain keyed hash suffices.
-        self._hash_key = (key or b"cxsdk")[:64]
+        # Here and not at the top: hashlib loads OpenSSL, 5 ms that an import need not cost.
+        from hashlib import blake2b
+
+        hash_key = (key or b"cxsdk")[:64]
+        self._keyed = {
+            size: blake2b(digest_size=size, key=hash_key) for size in (_ID_BYTES, _TAG_BYTES)
+        }
         self.memo: dict[Who, Known] = {NOBODY: ANONYMOUS}
         """For the hot path, which looks here before it calls `resolve`."""
         self.consents: dict[bytes, str] = {}
@@ -135,20 +143,19 @@ class Customers:
         return block
 
     def _hash(self, label: str, value: str) -> str:
-        return self._digest(f"{label}\0{value}", 12).hex()
+        return self._digest(f"{label}\0{value}", _ID_BYTES).hex()
 
     def _digest(self, text: str, size: int) -> bytes:
-        # Here and not at the top: hashlib loads OpenSSL, 5 ms that an import need not cost.
-        from hashlib import blake2b
-
-        message = text.encode("utf-8", "surrogatepass")
-        return blake2b(message, digest_size=size, key=self._hash_key).digest()
+        # A copy of the keyed state: half the price of keying it again for every new session.
+        state = self._keyed[size].copy()
+        state.update(text.encode("utf-8", "surrogatepass"))
+        return state.digest()
 
     def tag(self, wire_id: str) -> bytes:
         """
         Return the 8 bytes under which the spool finds the events of *wire_id* for erasure.
         """
-        return self._digest(wire_id, 8)
+        return self._digest(wire_id, _TAG_BYTES)
 
     def remember_consent(self, known: Known, state: str) -> None:
         """
