@@ -48,16 +48,23 @@ def is_ours(error: BaseException) -> bool:
 
     What is no ``Exception`` passes (``KeyboardInterrupt``, a worker's ``SystemExit``), and so
     does an exception whose innermost frame is the host's: a signal handler that raised in the
-    middle of our code meant its own handler above us.
+    middle of our code meant its own handler above us. What the ``__str__`` or another special
+    method of an argument raised is ours all the same: we called it, the host did not.
     """
     if not isinstance(error, Exception):
         return False
     trace: TracebackType | None = error.__traceback__
     if trace is None:
         return True
-    while trace.tb_next is not None:
+    host = ""  # the host's function that our innermost frame was in, if any
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if _is_inner(code.co_filename):
+            host = ""
+        elif not host:
+            host = code.co_name
         trace = trace.tb_next
-    return _is_inner(trace.tb_frame.f_code.co_filename)
+    return not host or (host.startswith("__") and host.endswith("__"))
 
 
 def _is_inner(filename: str) -> bool:

@@ -4,13 +4,12 @@ The office between a spool and its sinks: threads, flush, close, health.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import random
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from cxsdk._clock import Clock
 from cxsdk._guard import voice
@@ -19,6 +18,9 @@ from cxsdk.delivery.keeper import Keeper
 from cxsdk.delivery.line import Line
 from cxsdk.delivery.waiter import Waiter
 from cxsdk.typing import DeliveryReport, Health, Sink, Spool
+
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = ["Delivery"]
 
@@ -241,6 +243,8 @@ class Delivery:
         self._press_sinks(waiter)
         await self._await_in_loop(waiter, event)
         self._stop()
+        import asyncio
+
         loop = asyncio.get_running_loop()
         until = loop.time() + waiter.left() + _GRACE_S
         while self._running() and loop.time() < until:  # noqa: ASYNC110 - threads set no event
@@ -264,6 +268,8 @@ class Delivery:
         return waiter
 
     def _wait_in_loop(self, timeout: float, *, final: bool) -> tuple[Waiter, asyncio.Event]:
+        import asyncio
+
         event = asyncio.Event()
         loop = asyncio.get_running_loop()
 
@@ -280,6 +286,8 @@ class Delivery:
             self._clock.wait(event, waiter.left())
 
     async def _await_in_loop(self, waiter: Waiter, event: asyncio.Event) -> None:
+        import asyncio
+
         # An event set by call_soon_threadsafe in this very turn shows after one pass of the loop.
         await asyncio.sleep(0)
         if not event.is_set():

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from cxsdk.errors import InvalidEventError
+from cxsdk.errors import CXError, InvalidEventError
 from cxsdk.events import vocabulary as v
 from cxsdk.instrument.checks import check_reason, checked, milliseconds, not_in, party_wire
 
@@ -62,6 +62,8 @@ class Said:
             self._fields["outcome"] = _OUTCOMES[value]
         except (KeyError, TypeError):
             self._unlisted("outcome", v.OUTCOME, value)
+        except Exception as error:
+            self._wrong(error)
 
     @property
     def goal_met(self) -> str | None:
@@ -77,6 +79,8 @@ class Said:
             self._fields["goal_met"] = _GOALS[value]
         except (KeyError, TypeError):
             self._unlisted("goal_met", v.GOAL_MET, value)
+        except Exception as error:
+            self._wrong(error)
 
     @property
     def reason(self) -> str | None:
@@ -179,8 +183,13 @@ class Said:
     def _unlisted(self, field: str, vocabulary: v.Vocabulary, value: Any) -> None:
         if isinstance(value, str) and value in vocabulary:
             self._fields[field] = str.__str__(value)
-        else:
+            return
+        try:
             self._wrong(not_in(field, vocabulary, value))
+        except CXError:
+            raise
+        except Exception as error:
+            self._wrong(error)
 
     def _block(self, field: str, cls: str, values: Mapping[str, Any]) -> None:
         try:
