@@ -117,9 +117,7 @@ def test_the_off_file_stops_capture_but_not_delivery_and_close(tmp_path: Path) -
     client._switched(False)
     assert "closed" == client.record("a", customer="u1").reason
     assert not [
-        thread
-        for thread in set(threading.enumerate()) - others
-        if thread.name.startswith("cxsdk-")
+        thread for thread in set(threading.enumerate()) - others if thread.name.startswith("cxsdk-")
     ]
 
 

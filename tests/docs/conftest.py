@@ -4,7 +4,9 @@ Every page runs in a folder of its own, with an environment that says nothing.
 
 from __future__ import annotations
 
+import gc
 import os
+import warnings
 
 import pytest
 
@@ -21,3 +23,15 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def _what_a_page_leaves_open():
+    """
+    Close what a page's blocks left open here and now: as a program they would simply end, but in
+    a test run the collector of garbage would blame a later test.
+    """
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
