@@ -4,7 +4,6 @@ What every processor owes: the numbered guarantees of `cxsdk.typing.Processor`.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,9 +16,6 @@ if TYPE_CHECKING:
     from cxsdk.typing import Processor
 
 __all__ = ["ProcessorConformance"]
-
-_MANY = 200
-_GENEROUS_S = 0.01
 
 
 class ProcessorConformance:
@@ -77,13 +73,9 @@ class ProcessorConformance:
         for event in events:
             processor(event)
 
-    def test_3_is_pure_and_quick(self, processor: Processor, events: list[Any]) -> None:
+    def test_3_is_pure(self, processor: Processor, events: list[Any]) -> None:
         """
-        The same event gives the same result, and within the patience of a request.
+        The same event gives the same result. How quick it is, a benchmark must say.
         """
         for event in events:
             assert processor(event) == processor(event)
-        began = time.perf_counter()
-        for _ in range(_MANY):
-            processor(events[0])
-        assert time.perf_counter() - began < _MANY * _GENEROUS_S
