@@ -1,5 +1,5 @@
 """
-Shared fixtures: every test begins without a default client and leaves none behind.
+Shared fixtures: every test begins without a default client and leaves no client open behind.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cxsdk import _default, _guard
+from cxsdk import _default, _exit, _guard
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +19,10 @@ def _no_default_client() -> Iterator[None]:
     left = _default.replace(None)
     if left is not None:
         left.close(0)
+    # A test ends as a process would: clients that it made and forgot stop their threads, so that
+    # no later test counts them.
+    for drain, _budget in list(_exit._drains.values()):
+        drain(0.0, True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
