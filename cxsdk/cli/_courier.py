@@ -7,6 +7,7 @@ and knows when waiting is of no use any more.
 
 from __future__ import annotations
 
+import argparse
 import os
 import time
 from types import TracebackType
@@ -18,13 +19,43 @@ from cxsdk.delivery import Delivery
 from cxsdk.sinks import open_sink
 from cxsdk.typing import Sink
 
-__all__ = ["SINK", "Courier", "destination"]
+__all__ = ["SINK", "Courier", "above_zero", "add_destination", "destination"]
 
 SINK = "default"
 """The name under which these events are carried: the one that ``init`` gives a single URL."""
 
 _LOOK_S = 0.05
 _LINGER_S = 0.05
+
+
+def add_destination(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    """
+    Add the arguments that say where to, and how long to try.
+    """
+    parser.add_argument(
+        "--to", metavar="URL", required=required, help="the collector, as http://127.0.0.1:4180"
+    )
+    parser.add_argument("--api-key", metavar="KEY", help="of the collector ($CXSDK_API_KEY)")
+    parser.add_argument(
+        "--patience",
+        type=above_zero,
+        default=60.0,
+        metavar="S",
+        help="seconds without progress after which to give up (60)",
+    )
+
+
+def above_zero(text: str) -> float:
+    """
+    Read a finite number above zero.
+
+    Raises:
+        ValueError: it is none.
+    """
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise ValueError(text)
+    return value
 
 
 def destination(url: str, api_key: str | None) -> Sink:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-__all__ = ["Progress", "note", "progress", "show_json", "size", "table"]
+__all__ = ["Progress", "age", "note", "progress", "show_json", "size", "table"]
 
 _EVERY_S = 5.0
 
@@ -39,6 +39,19 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}"
         count /= 1024
     return f"{count:.1f} GiB"
+
+
+def age(since_ns: int) -> str:
+    """
+    Return how long ago a moment (nanoseconds since 1970; 0: none) was, in the unit that fits.
+    """
+    if not since_ns:
+        return "-"
+    seconds = max(0.0, time.time() - since_ns / 1e9)
+    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

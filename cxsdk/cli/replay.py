@@ -27,14 +27,14 @@ import attrs
 
 from cxsdk._clock import SystemClock
 from cxsdk.cli import _screen
-from cxsdk.cli._courier import SINK, Courier, destination
+from cxsdk.cli._courier import SINK, Courier, above_zero, add_destination, destination
 from cxsdk.config import SpoolOptions
 from cxsdk.errors import CXError, SpoolFullError
 from cxsdk.events.codec import decode
 from cxsdk.spool import MemorySpool
 from cxsdk.typing import Kind, Record
 
-__all__ = ["configure", "run"]
+__all__ = ["Reader", "add_pace", "configure", "run", "send"]
 
 _SAID = 20
 _NOBODY = bytes(8)
@@ -46,27 +46,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     Add the arguments.
     """
     parser.add_argument("file", metavar="FILE", help="NDJSON, gzipped or not; - is stdin")
-    parser.add_argument("--to", metavar="URL", help="the collector, such as http://127.0.0.1:4180")
-    parser.add_argument("--api-key", metavar="KEY", help="of the collector ($CXSDK_API_KEY)")
-    parser.add_argument("--rate", type=_above_zero, metavar="N", help="events a second, at most")
-    parser.add_argument(
-        "--batch", type=_whole, default=500, metavar="N", help="events a request, at most (500)"
-    )
-    parser.add_argument(
-        "--patience",
-        type=_above_zero,
-        default=60.0,
-        metavar="S",
-        help="seconds without progress after which to give up (60)",
-    )
+    add_destination(parser, required=False)
+    add_pace(parser)
     parser.add_argument("--dry-run", action="store_true", help="check the file, send nothing")
 
 
-def _above_zero(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise ValueError(text)
-    return value
+def add_pace(parser: argparse.ArgumentParser) -> None:
+    """
+    Add the arguments that say how much at once.
+    """
+    parser.add_argument("--rate", type=above_zero, metavar="N", help="events a second, at most")
+    parser.add_argument(
+        "--batch", type=_whole, default=500, metavar="N", help="events a request, at most (500)"
+    )
 
 
 def _whole(text: str) -> int:
@@ -92,14 +84,14 @@ def run(options: argparse.Namespace) -> int:
         bar = stack.enter_context(_screen.progress("replay", reader.total))
         if options.dry_run:
             return _check(reader, bar)
-        return _replay(reader, bar, options)
+        return send(reader, bar, options)
 
 
 # ---- reading ------------------------------------------------------------------------------
 
 
 @attrs.define
-class _Reader:
+class Reader:
     """
     The lines of a file that are events; the others are said and counted.
     """
@@ -143,7 +135,7 @@ class _Reader:
 
 
 @contextmanager
-def _reading(name: str) -> Iterator[_Reader]:
+def _reading(name: str) -> Iterator[Reader]:
     with ExitStack() as stack:
         if name == "-":
             raw: Any = sys.stdin.buffer
@@ -154,10 +146,10 @@ def _reading(name: str) -> Iterator[_Reader]:
         # By its first bytes and not by its name: stdin has none, and names lie.
         is_gzip = raw.peek(2)[:2] == b"\x1f\x8b"
         lines = stack.enter_context(gzip.GzipFile(fileobj=raw)) if is_gzip else raw
-        yield _Reader(lines, total, raw.tell if total is not None else lambda: 0)
+        yield Reader(lines, total, raw.tell if total is not None else lambda: 0)
 
 
-def _check(reader: _Reader, bar: _screen.Progress) -> int:
+def _check(reader: Reader, bar: _screen.Progress) -> int:
     families: Counter[str] = Counter()
     for _, family in reader.events():
         families[family] += 1
@@ -189,7 +181,14 @@ def _ignore(*_: object) -> None:
     pass
 
 
-def _replay(reader: _Reader, bar: _screen.Progress, options: argparse.Namespace) -> int:
+def send(reader: Reader, bar: _screen.Progress, options: argparse.Namespace) -> int:
+    """
+    Send what *reader* has, as *options* say (``to``, ``api_key``, ``batch``, ``patience``,
+    ``rate``); return 0 when all was taken, else 1.
+
+    Raises:
+        ConfigurationError: the URL is wrong.
+    """
     sink = destination(options.to, options.api_key)
     spool = _Outbox(
         SpoolOptions(mode="memory"),
@@ -237,13 +236,13 @@ def _keep_to(moment: float) -> None:
         time.sleep(ahead)
 
 
-def _report(reader: _Reader, courier: Courier) -> int:
+def _report(reader: Reader, courier: Courier) -> int:
     lost = courier.lost
     said = f"{courier.delivered} events delivered, {reader.bad} bad lines skipped"
     said += "".join(f", {count} {reason}" for reason, count in sorted(lost.items()))
     if courier.pending:
         print(f"{said}, the rest not: {courier.trouble() or 'no answer'}")
-        print("Repair it and replay the file again: what was stored is not stored twice.")
+        print("Repair it and replay again: what was stored is not stored twice.")
         return 1
     print(said)
     return 1 if reader.bad or lost else 0

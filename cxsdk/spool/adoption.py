@@ -23,7 +23,7 @@ from cxsdk.typing import Lane
 if TYPE_CHECKING:
     from cxsdk.spool.file import FileSpool
 
-__all__ = ["Adoption"]
+__all__ = ["Adoption", "segment_of"]
 
 _EVERY = 30.0
 _AT_ONCE = 2
@@ -174,7 +174,7 @@ class Adoption:
             place = int(number, 16)
         except ValueError:
             place = 0
-        segment = _segment(path, "vital" if lane == "vital" else "bulk", place, found)
+        segment = segment_of(path, "vital" if lane == "vital" else "bulk", place, found)
         with self._spool._book:
             self._enter(estate, segment, found)
         return found.size
@@ -250,6 +250,7 @@ class Adoption:
                 self._spool._open_home()
             self._spool._dead.take_over(folder, estate.home.incarnation)
             _disk.rmdir(folder)
+            self._spool._tombstones.visit_letters()
         except OSError:
             self._spool._note("adopt_failed", 1)
 
@@ -285,7 +286,10 @@ class Adoption:
         }
 
 
-def _segment(path: Path, lane: Lane, number: int, found: Survey) -> FileSegment:
+def segment_of(path: Path, lane: Lane, number: int, found: Survey) -> FileSegment:
+    """
+    Return a sealed segment that reads the file at *path*.
+    """
     segment = FileSegment(path.parent, lane, number, found.size, sealed=True)
     segment.path = path
     segment.adopted = True

@@ -4,18 +4,22 @@ Dead letters: what a destination refused for good, with its words, in JSON lines
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import deque
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import attrs
 
-from cxsdk._clock import Clock, from_ns, rfc3339
+from cxsdk._clock import Clock, from_ns, rfc3339, to_ns
 from cxsdk.config import SpoolOptions
 from cxsdk.spool import _disk
+from cxsdk.spool.erasure import Stone
 
-__all__ = ["DeadLetters", "Letter"]
+__all__ = ["DeadLetters", "Letter", "covers", "remove", "sole"]
 
 _FILE_BYTES = 1024 * 1024
 _DETAIL_BYTES = 512
@@ -53,7 +57,7 @@ class DeadLetters:
         self._clock = clock
         self._held: deque[bytes] = deque(maxlen=_HELD)
         self._count = 0
-        self.unerased = 0
+        self._unerased: list[Stone] = []
         self.directory: Path | None = None
 
     def bury(self, payload: bytes, about: Letter) -> None:
@@ -81,21 +85,21 @@ class DeadLetters:
         """
         Write what is held in memory, as far as the disk lets us.
         """
-        if self.directory is None:
+        folder = self.directory
+        if folder is None or not (self._held or self._unerased):
             return
         try:
-            while self._held:
-                self._append(self._held[0])
-                self._held.popleft()
+            if not folder.is_dir():
+                _disk.mkdir(folder)
+            with sole(folder):
+                self._erase()
+                while self._held:
+                    self._append(folder, self._held[0])
+                    self._held.popleft()
         except OSError:
-            return
+            return  # the disk refused, or a person is at the letters: the next round goes on
 
-    def _append(self, line: bytes) -> None:
-        folder = self.directory
-        if folder is None:
-            return
-        if not folder.is_dir():
-            _disk.mkdir(folder)
+    def _append(self, folder: Path, line: bytes) -> None:
         path, size = self._last(folder)
         if path is None or size + len(line) > _FILE_BYTES:
             path, size = folder / f"{self._clock.time_ns():016x}.jsonl", 0
@@ -117,24 +121,26 @@ class DeadLetters:
         path = folder / own[-1]
         return path, _disk.link_stat(path).st_size
 
-    def erase(self, tag: bytes, *, only_consent: bool = False) -> None:
+    def erase(self, stone: Stone) -> None:
         """
-        Remove the letters of one customer.
+        Remove the letters that *stone* covers.
         """
-        end = b', "consent_only": true' if only_consent else b""
-        unwanted = b'"tag": "%s"' % tag.hex().encode() + end
-        self._held = deque((line for line in self._held if unwanted not in line), _HELD)
-        for path in self._files():
-            try:
-                _rewrite(path, unwanted)
-            except OSError:
-                self.unerased += 1
+        self._held = deque((line for line in self._held if not covers(stone, line)), _HELD)
+        if self._files():
+            self._unerased.append(stone)
+            self.flush()
+
+    def _erase(self) -> None:
+        for path in self._files() if self._unerased else ():
+            remove(path, lambda line: any(covers(stone, line) for stone in self._unerased))
+        self._unerased = []
 
     def _files(self) -> list[Path]:
         if self.directory is None:
             return []
         try:
-            return [self.directory / name for name in _disk.names(self.directory)]
+            names = _disk.names(self.directory)
+            return [self.directory / name for name in names if name.endswith(".jsonl")]
         except OSError:
             return []
 
@@ -142,6 +148,15 @@ class DeadLetters:
         """
         Remove the oldest files beyond the caps of bytes and age; return how many.
         """
+        if self.directory is None or not self._files():
+            return 0
+        try:
+            with sole(self.directory):
+                return self._cap()
+        except OSError:
+            return 0  # a person is at the letters: the next round goes on
+
+    def _cap(self) -> int:
         now = self._clock.time_ns()
         found: list[tuple[int, int, Path]] = []
         for path in self._files():
@@ -174,11 +189,12 @@ class DeadLetters:
         """
         if self.directory is None:
             return
-        for name in _disk.names(folder):
-            if not self.directory.is_dir():
-                _disk.mkdir(self.directory)
-            stem, _, suffix = name.partition(".")
-            _disk.rename(folder / name, self.directory / f"{stem}-{owner}.{suffix}")
+        with sole(folder):
+            for name in _disk.names(folder):
+                if not self.directory.is_dir():
+                    _disk.mkdir(self.directory)
+                stem, _, suffix = name.partition(".")
+                _disk.rename(folder / name, self.directory / f"{stem}-{owner}.{suffix}")
 
     def stats(self) -> int:
         """
@@ -191,6 +207,21 @@ def _begun(path: Path) -> int:
     return int(path.stem.partition("-")[0], 16)
 
 
+def covers(stone: Stone, line: bytes) -> bool:
+    """
+    Say whether the letter in *line* is to be erased.
+    """
+    if b'"tag": "%s"' % stone.tag.hex().encode() not in line:
+        return False
+    try:
+        letter = json.loads(line)
+        first_ns = to_ns(datetime.fromisoformat(letter["first"]))
+        consent_only = bool(letter["consent_only"])
+    except (ValueError, KeyError, TypeError):
+        return True  # a letter of theirs that nobody can read is of no use to anyone
+    return stone.covers(stone.tag, first_ns, consent_only=consent_only)
+
+
 def _event(payload: bytes) -> Any:
     try:
         return json.loads(payload)
@@ -198,16 +229,47 @@ def _event(payload: bytes) -> Any:
         return payload.decode("utf-8", "replace")
 
 
-def _rewrite(path: Path, unwanted: bytes) -> None:
+@contextlib.contextmanager
+def sole(folder: Path) -> Iterator[None]:
+    """
+    Be the only process that changes the letters in *folder*: its owner, or a person's command.
+
+    Never waits. The lock file lies beside the folder.
+
+    Raises:
+        OSError: somebody else is at it, or the disk refused.
+    """
+    path = folder.with_name("dead.lock")
+    try:
+        fd = _disk.open_write(path)
+    except FileNotFoundError:
+        fd = _disk.create(path)
+    try:
+        _disk.lock(fd)
+        yield
+    finally:
+        _disk.close(fd)
+
+
+def remove(path: Path, is_unwanted: Callable[[bytes], bool]) -> int:
+    """
+    Take lines out of a file of letters, under the lock of `sole`; return how many.
+
+    Raises:
+        OSError: the disk refused; the file is as it was.
+    """
     fd = _disk.open_read(path)
     try:
         data = _disk.pread(fd, _disk.fstat(fd).st_size, 0)
     finally:
         _disk.close(fd)
     lines = data.splitlines(keepends=True)
-    kept = [line for line in lines if unwanted not in line]
+    kept = [line for line in lines if not is_unwanted(line)]
     if len(kept) == len(lines):
-        return
+        return 0
+    if not kept:
+        _disk.unlink(path)
+        return len(lines)
     fresh = path.with_suffix(".new")
     _disk.unlink(fresh)
     fd = _disk.create(fresh)
@@ -218,3 +280,4 @@ def _rewrite(path: Path, unwanted: bytes) -> None:
     finally:
         _disk.close(fd)
     _disk.rename(fresh, path)
+    return len(lines) - len(kept)

@@ -12,6 +12,7 @@ from cxsdk.config import SpoolOptions
 from cxsdk.spool._record import Frame
 from cxsdk.spool.buffer import MemorySegment
 from cxsdk.spool.dead import Letter
+from cxsdk.spool.erasure import Stone
 from cxsdk.spool.figures import Figures
 from cxsdk.spool.reading import Reading
 from cxsdk.spool.segment import Segment
@@ -332,7 +333,8 @@ class Desk(Figures):
                 self._erase_in(segment, tag, only_consent=only_consent)
                 for segment in self._all_segments()
             )
-            self._dead.erase(tag, only_consent=only_consent)
+            # All that is kept now; what comes in this very moment may be later.
+            self._dead.erase(Stone(tag, only_consent, self._clock.time_ns() + 1))
         return count
 
     def erase_soon(self, tag: bytes, *, only_consent: bool = False) -> None:

@@ -30,6 +30,7 @@ __all__ = [
     "incarnations",
     "manifest_of",
     "may_map",
+    "rewrite_manifest",
 ]
 
 _STALE_S = 60.0
@@ -169,6 +170,19 @@ def _write_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
             raise OSError(errno.ENOSPC, "short write")
     finally:
         _disk.close(fd)
+
+
+def rewrite_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
+    """
+    Replace the manifest of a directory whose lock is held, in one step.
+
+    Raises:
+        OSError: the disk refused; the manifest is as it was.
+    """
+    fresh = path / "manifest.new"
+    _disk.unlink(fresh)
+    _write_manifest(fresh, manifest)
+    _disk.rename(fresh, path / "manifest.json")
 
 
 def ensure(root: Path, *parts: str) -> Path:

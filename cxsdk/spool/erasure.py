@@ -5,6 +5,7 @@ Tombstones: how one process tells all others under the same root to erase a cust
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
@@ -15,17 +16,51 @@ if TYPE_CHECKING:
     from cxsdk.spool.file import FileSpool
     from cxsdk.spool.segment import Segment
 
-__all__ = ["Tombstones"]
+__all__ = ["Stone", "Tombstones", "stones"]
 
 _TICK_NS = 100_000_000
 _KEEP_NS = 31 * 86_400 * 1_000_000_000
 
 
 @attrs.define(frozen=True)
-class _Stone:
+class Stone:
+    """
+    One tombstone: what was spooled of this customer until a moment is to be erased.
+    """
+
     tag: bytes
     only_consent: bool
     at_ns: int
+
+    @classmethod
+    def of(cls, name: str) -> Stone | None:
+        """
+        Read the name of a tombstone's file; None where it is none.
+        """
+        tag, _, rest = name.partition("-")
+        scope, _, at = rest.partition("-")
+        try:
+            return cls(bytes.fromhex(tag), scope == "c", int(at))
+        except ValueError:
+            return None
+
+    def covers(self, tag: bytes, since_ns: int, *, consent_only: bool) -> bool:
+        """
+        Say whether a record of *tag* in a segment begun at *since_ns* is to be erased.
+        """
+        is_theirs = tag == self.tag and since_ns < self.at_ns
+        return is_theirs and (consent_only or not self.only_consent)
+
+
+def stones(root: Path) -> list[Stone]:
+    """
+    Return the tombstones under *root*, for those who read what others own.
+    """
+    try:
+        names = _disk.names(root / "erased")
+    except OSError:
+        return []
+    return [stone for name in names if (stone := Stone.of(name)) is not None]
 
 
 class Tombstones:
@@ -39,7 +74,7 @@ class Tombstones:
     def __init__(self, spool: FileSpool) -> None:
         self._spool = spool
         self._folder = spool.root / "erased"
-        self._seen: dict[str, _Stone] = {}
+        self._seen: dict[str, Stone] = {}
         self._stamp = 0
 
     def put(self, tag: bytes, *, only_consent: bool) -> None:
@@ -53,7 +88,7 @@ class Tombstones:
             _disk.close(_disk.create(self._folder / name))
         except OSError:
             self._spool._note("tombstone_failed", 1)
-        self._seen[name] = _Stone(tag, only_consent, now)
+        self._seen[name] = Stone(tag, only_consent, now)
 
     def look(self) -> None:
         """
@@ -78,11 +113,11 @@ class Tombstones:
             self._stamp = stamp if time.time_ns() - stamp > _TICK_NS else 0
         self._expire()
 
-    def _heed(self, stone: _Stone) -> None:
+    def _heed(self, stone: Stone) -> None:
         spool = self._spool
         for segment in spool._all_segments():
             self._apply(stone, segment)
-        spool._dead.erase(stone.tag, only_consent=stone.only_consent)
+        spool._dead.erase(stone)
         spool._begin_anew()
         spool._erase_quarantine()
 
@@ -93,19 +128,23 @@ class Tombstones:
         for stone in self._seen.values():
             self._apply(stone, segment)
 
-    def _learn(self, name: str) -> _Stone | None:
+    def visit_letters(self) -> None:
+        """
+        Apply all known tombstones to dead letters that were just taken over.
+        """
+        for stone in self._seen.values():
+            self._spool._dead.erase(stone)
+
+    def _learn(self, name: str) -> Stone | None:
         if name in self._seen:
             return None
-        tag, _, rest = name.partition("-")
-        scope, _, at = rest.partition("-")
-        try:
-            stone = _Stone(bytes.fromhex(tag), scope == "c", int(at))
-        except ValueError:
+        stone = Stone.of(name)
+        if stone is None:
             return None
         self._seen[name] = stone
         return stone
 
-    def _apply(self, stone: _Stone, segment: Segment) -> None:
+    def _apply(self, stone: Stone, segment: Segment) -> None:
         if segment.created_ns < stone.at_ns:
             self._spool._erase_in(segment, stone.tag, only_consent=stone.only_consent)
 

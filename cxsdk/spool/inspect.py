@@ -4,7 +4,7 @@ Looking at spools without touching them, for ``cxsdk spool`` and ``cxsdk doctor`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import attrs
@@ -12,6 +12,8 @@ import attrs
 from cxsdk.errors import SpoolCorruptError
 from cxsdk.spool import _disk, cursor, directory
 from cxsdk.spool._record import parse_header
+from cxsdk.spool.dead import covers
+from cxsdk.spool.erasure import Stone
 from cxsdk.spool.survey import Survey, frames_of, survey
 from cxsdk.typing import Kind, Lane, Record
 
@@ -183,9 +185,20 @@ def _bytes(file: Path) -> bytes:
         _disk.close(fd)
 
 
-def records(path: Path, *, sink: str | None = None) -> Iterator[Record]:
+def records(
+    path: Path, *, sink: str | None = None, stones: Sequence[Stone] = ()
+) -> Iterator[Record]:
     """
-    Yield the records of a directory (for *sink*: only those it has still to get).
+    Yield the records of a directory, each with the file's number and lane and the offset as its
+    place.
+
+    Args:
+        path: the directory.
+
+        sink: only what this one has still to get; all there is without, or where nobody in the
+            directory has that name.
+
+        stones: what is to be erased is left out, though its owner did not get to it yet.
 
     Raises:
         SpoolCorruptError: a segment is of a newer format.
@@ -194,15 +207,25 @@ def records(path: Path, *, sink: str | None = None) -> Iterator[Record]:
     for file in _segments(path):
         start = cursor.load(cursor.path_of(file, sink))[0] if sink is not None else 0
         lane: Lane = "vital" if ".vital." in file.name else "bulk"
-        survey(file)  # refuses newer formats
-        for frame in frames_of(_bytes(file)):
-            if frame.kind != Kind.VOID and frame.offset >= start:
-                yield Record(payload=frame.payload, lane=lane, kind=frame.kind)
+        try:
+            found = survey(file)  # refuses newer formats
+            data = _bytes(file)
+        except FileNotFoundError:
+            continue  # a living owner sealed or delivered it
+        since = found.created_ns if found else 0
+        for frame in frames_of(data):
+            if frame.kind == Kind.VOID or frame.offset < start:
+                continue
+            consent = bool(frame.kind & Kind.CONSENT_ONLY)
+            if not any(each.covers(frame.tag, since, consent_only=consent) for each in stones):
+                place = (file.name.rpartition(".")[0], frame.offset)
+                yield Record(payload=frame.payload, lane=lane, kind=frame.kind, place=place)
 
 
-def dead_letters(path: Path) -> Iterator[bytes]:
+def dead_letters(path: Path, *, stones: Sequence[Stone] = ()) -> Iterator[bytes]:
     """
-    Yield the dead letters of a directory, one JSON line each.
+    Yield the dead letters of a directory, one JSON line each; those that *stones* cover are left
+    out.
     """
     folder = path / "dead"
     try:
@@ -212,6 +235,9 @@ def dead_letters(path: Path) -> Iterator[bytes]:
     for name in names:
         if name.endswith(".jsonl"):
             try:
-                yield from _bytes(folder / name).splitlines()
+                lines = _bytes(folder / name).splitlines()
             except OSError:
                 continue
+            for line in lines:
+                if not any(covers(stone, line) for stone in stones):
+                    yield line

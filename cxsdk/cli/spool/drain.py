@@ -1,5 +1,7 @@
 """
-Delivering what dead processes left behind: ``cxsdk spool drain``.
+Deliver what dead processes left behind, of any service, to one collector.
+
+Directories of living processes are left alone. Without --yes it only counts.
 """
 
 from __future__ import annotations
@@ -8,21 +10,28 @@ import argparse
 from collections import defaultdict
 from collections.abc import Sequence
 
-from cxsdk._clock import SystemClock
 from cxsdk.cli import _screen
-from cxsdk.cli._courier import Courier, destination
-from cxsdk.config import SpoolOptions
+from cxsdk.cli._courier import SINK, Courier, add_destination, destination
+from cxsdk.cli.spool._choice import add_yes
 from cxsdk.errors import SpoolError
-from cxsdk.spool import FileSpool, inspect
+from cxsdk.spool import FileSpool, inspect, workshop
 from cxsdk.typing import Sink
 
-__all__ = ["drain"]
-
-_YEARS_S = 100 * 365 * 86_400.0
-_MOST_BYTES = 1 << 50
+__all__ = ["configure", "run"]
 
 
-def drain(options: argparse.Namespace, found: Sequence[inspect.Found]) -> int:
+def configure(parser: argparse.ArgumentParser) -> None:
+    """
+    Add the arguments.
+    """
+    add_destination(parser)
+    parser.add_argument(
+        "--sink", default=SINK, metavar="NAME", help="what that sink has to get (%(default)s)"
+    )
+    add_yes(parser)
+
+
+def run(options: argparse.Namespace, found: Sequence[inspect.Found]) -> int:
     """
     Deliver the directories in *found* that nobody owns; without ``--yes`` only count.
 
@@ -72,7 +81,8 @@ def _drain_group(
     Adopt the directories of one service and environment, and deliver them; say whether all went.
     """
     sink = destination(options.to, options.api_key)
-    spool = _spool(found[0], sink, options.sink)
+    root = found[0].path.parent.parent.parent
+    spool = workshop.by_hand(root, service, environment, {options.sink: sink.fingerprint})
     try:
         total = sum(_adopt(spool, each) for each in found)
         with (
@@ -86,31 +96,6 @@ def _drain_group(
             return _report(f"{service}/{environment}", courier)
     finally:
         spool.close()
-
-
-def _spool(found: inspect.Found, sink: Sink, name: str) -> FileSpool:
-    # Whoever drains by hand wants the old ones too: neither age nor size sheds anything here.
-    options = SpoolOptions(
-        mode="write",
-        directory=found.path.parent.parent.parent,
-        max_age=_YEARS_S,
-        max_bytes=_MOST_BYTES,
-        min_free_bytes=0,
-    )
-    return FileSpool(
-        options,
-        SystemClock(),
-        {name: sink.fingerprint},
-        service=found.service,
-        environment=found.environment,
-        on_shed=_ignore,
-        note=_ignore,
-        on_pressure=_ignore,
-    )
-
-
-def _ignore(*_: object) -> None:
-    pass
 
 
 def _adopt(spool: FileSpool, found: inspect.Found) -> int:
