@@ -9,12 +9,55 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from cxsdk._clock import rfc3339_ns, to_ns
 from cxsdk.typing import Shed
 
 __all__ = ["Losses"]
 
 _MOST_GROUPS = 256
+
+
+class _Where(msgspec.Struct):
+    touchpoint: str | None = None
+
+
+class _Data(msgspec.Struct):
+    where: _Where | None = None
+    family: str = "interaction"
+    touchpoint: str | None = None
+    count: int = 1
+
+
+class _Glance(msgspec.Struct):
+    """
+    The little of an event that its loss is counted by.
+    """
+
+    type: str
+    time: datetime
+    data: _Data
+
+    @property
+    def family(self) -> str:
+        return self.type.split(".")[-3]
+
+    @property
+    def time_ns(self) -> int:
+        return to_ns(self.time)
+
+
+_decoder = msgspec.json.Decoder(_Glance)
+
+
+def _glance(payload: bytes) -> _Glance | None:
+    try:
+        found = _decoder.decode(payload)
+    except msgspec.DecodeError:
+        return None
+    # Type prefix, family, action, version: events of the standard have no fewer parts.
+    return found if found.type.count(".") >= 3 and found.time.tzinfo else None
 
 
 class Losses:
@@ -56,32 +99,22 @@ class Losses:
     def add_shed(self, shed: Shed) -> None:
         """
         Add what the spool gave up; an unreadable event counts under family ``interaction``.
-        """
-        from cxsdk.errors import CXError
-        from cxsdk.events.codec import decode
 
+        Runs in the host's thread where memory is full, so it only glances at the events.
+        """
+        now = self._clock_ns()
         for payload in shed.payloads:
-            family, touchpoint, time_ns = "interaction", None, self._clock_ns()
-            if payload:
-                try:
-                    event = decode(payload)
-                except CXError:
-                    pass
-                else:
-                    family, time_ns = event.family, to_ns(event.time)
-                    where = getattr(event.data, "where", None)
-                    touchpoint = where.touchpoint if where else None
-                    if family == "loss":
-                        # A lost loss record still counts what it counted.
-                        self.add(
-                            shed.reason,
-                            event.data.family,
-                            event.data.touchpoint,
-                            time_ns,
-                            event.data.count,
-                        )
-                        continue
-            self.add(shed.reason, family, touchpoint, time_ns)
+            glance = _glance(payload)
+            if glance is None:
+                self.add(shed.reason, "interaction", None, now)
+            elif glance.family == "loss":
+                # A lost loss record still counts what it counted.
+                lost = glance.data
+                self.add(shed.reason, lost.family, lost.touchpoint, glance.time_ns, lost.count)
+            else:
+                where = glance.data.where
+                touchpoint = where.touchpoint if where else None
+                self.add(shed.reason, glance.family, touchpoint, glance.time_ns)
 
     def take(self) -> list[dict[str, Any]]:
         """

@@ -4,7 +4,6 @@ A run of records of one lane, in memory and bounded.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 
 from cxsdk.spool._record import OVERHEAD, Frame
@@ -44,12 +43,12 @@ class Budget:
 
     def is_tight(self, size: int) -> bool:
         """
-        Say whether shedding is to go on: one more record and a sixteenth of all would not fit.
+        Say whether shedding is to go on: one more record and a 64th of all would not fit.
 
         More than one at a time, since each shedding leads to a ``loss`` record that needs room.
         """
-        count = self.added[1] - self.removed[1] + self._records // 16
-        return self.used + size + self._size // 16 > self._size or count >= self._records
+        count = self.added[1] - self.removed[1] + self._records // 64
+        return self.used + size + self._size // 64 > self._size or count >= self._records
 
 
 class MemorySegment(Segment):
@@ -61,7 +60,8 @@ class MemorySegment(Segment):
         super().__init__(lane, number, 0)
         self._budget = budget
         self._items: dict[int, tuple[int, bytes, bytes]] = {}
-        self._of_kind: dict[int, deque[int]] = {}
+        # Insertion order is age; a dict, since records leave it from anywhere.
+        self._of_kind: dict[int, dict[int, None]] = {}
         self._written = 0
         self._freed = 0
 
@@ -87,10 +87,10 @@ class MemorySegment(Segment):
             return False
         place, count = self.mark
         self._items[place] = (kind, tag, payload)
-        queue = self._of_kind.get(kind & Kind.MASK)
-        if queue is None:
-            queue = self._of_kind.setdefault(kind & Kind.MASK, deque())
-        queue.append(place)
+        same = self._of_kind.get(kind & Kind.MASK)
+        if same is None:
+            same = self._of_kind.setdefault(kind & Kind.MASK, {})
+        same[place] = None
         self._written += size
         self._budget.added[0] += size
         self._budget.added[1] += 1
@@ -108,19 +108,16 @@ class MemorySegment(Segment):
                 kind, tag, payload = item
                 yield Frame(place, place + 1, self.first_seq + place, kind, tag, payload)
 
-    def oldest(self, kind: int) -> Frame | None:
+    def shed_order(self, kind: int) -> Iterator[Frame]:
         """
-        Return the oldest record of a class that no sink has in flight.
+        Yield the records of a class that no sink has in flight, oldest first.
+
+        Of those that are there now: an append may come in between.
         """
-        queue = self._of_kind.get(kind, deque())
-        while queue and queue[0] not in self._items:
-            queue.popleft()
-        for nth in range(len(queue)):  # by index: an append may come in between
-            item = self._items.get(queue[nth])
-            if item is not None and not self._in_flight(queue[nth]):
-                place = queue[nth]
-                return Frame(place, place + 1, self.first_seq + place, *item)
-        return None
+        for place in list(self._of_kind.get(kind, ())):
+            item = self._items.get(place)
+            if item is not None and not self._in_flight(place):
+                yield Frame(place, place + 1, self.first_seq + place, *item)
 
     def _in_flight(self, place: int) -> bool:
         return any(reading.is_leased(place) for reading in self.readings.values())
@@ -140,9 +137,6 @@ class MemorySegment(Segment):
         for place in range(self._freed, below):
             self._pop(place)
         self._freed = max(self._freed, below)
-        for queue in tuple(self._of_kind.values()):
-            while queue and queue[0] < self._freed:
-                queue.popleft()
 
     def discard(self) -> None:
         """
@@ -154,5 +148,6 @@ class MemorySegment(Segment):
     def _pop(self, place: int) -> None:
         item = self._items.pop(place, None)
         if item is not None:
+            self._of_kind[item[0] & Kind.MASK].pop(place, None)
             self._budget.removed[0] += OVERHEAD + len(item[2])
             self._budget.removed[1] += 1

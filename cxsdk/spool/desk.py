@@ -278,23 +278,27 @@ class Desk(Figures):
             for each in self._sheddable(kind):
                 if self._budget.fits(need):
                     break  # the dearer class is not touched for the slack alone
-                while self._budget.is_tight(need) and (found := self._oldest(each)):
-                    segment, frame = found
-                    shed.append(frame.payload)
-                    self._give_up(segment, frame, "memory")
-                    segment.blank(frame)
-                    self._free(segment)
+                shed += self._shed_kind(each, need)
             if shed:
                 self._shed("memory", shed)
             return self._budget.fits(need)
 
-    def _oldest(self, kind: int) -> tuple[MemorySegment, Frame] | None:
+    def _shed_kind(self, kind: int, need: int) -> list[bytes]:
+        """
+        Give up the oldest of a class until there is some room again, in one pass.
+        """
+        shed: list[bytes] = []
         for segment in self._bulk.segments:
-            if isinstance(segment, MemorySegment):
-                frame = segment.oldest(kind)
-                if frame is not None:
-                    return segment, frame
-        return None
+            if not isinstance(segment, MemorySegment):
+                continue
+            for frame in segment.shed_order(kind):
+                if not self._budget.is_tight(need):
+                    break
+                shed.append(frame.payload)
+                self._give_up(segment, frame, "memory")
+                segment.blank(frame)
+            self._free(segment)
+        return shed
 
     def _give_up(self, segment: Segment, frame: Frame, reason: str) -> int:
         """

@@ -42,6 +42,12 @@ class FakeClock:
         """
         return self._now
 
+    def monotonic_ns(self) -> int:
+        """
+        Return `monotonic` in nanoseconds.
+        """
+        return round(self._now * 1e9)
+
     def wait(self, signal: threading.Event, timeout: float) -> bool:
         """
         Block until *signal* is set or the clock was advanced by *timeout* seconds; say whether

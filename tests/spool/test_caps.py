@@ -4,6 +4,12 @@ Caps: what is given up, in which order, and how it is told.
 
 import pytest
 
+from cxsdk.config import SpoolOptions
+from cxsdk.spool import MemorySpool
+from cxsdk.spool.buffer import MemorySegment
+from cxsdk.testing.clock import FakeClock
+from cxsdk.typing import Kind
+
 DAY = 86_400
 
 
@@ -203,3 +209,29 @@ def test_nothing_is_told_under_a_lock(bench):
     spool.maintain()
     assert len(held) > 5
     assert not any(held)
+
+
+def test_shedding_in_memory_looks_at_what_is_in_flight_once_a_pass(monkeypatch):
+    """A full memory beside a sink that holds a batch costs a pass per 64th, not one per record."""
+    spool = MemorySpool(
+        SpoolOptions(mode="memory", memory_events=1000),
+        FakeClock(),
+        ("default",),
+        on_shed=lambda _: None,
+        note=lambda *_: None,
+        on_pressure=lambda: None,
+    )
+    looks = []
+    look = MemorySegment._in_flight
+    monkeypatch.setattr(
+        MemorySegment, "_in_flight", lambda self, place: looks.append(1) or look(self, place)
+    )
+    for _ in range(1000):
+        spool.append("bulk", b"{}", Kind.INTERACTION, bytes(8))
+    assert len(spool.lease("default", "bulk", 50, 10**6)) == 50
+    for _ in range(5000):
+        spool.append("bulk", b"{}", Kind.INTERACTION, bytes(8))
+    dropped = spool.counts("default").dropped["memory"]
+    assert dropped >= 5000
+    passes = dropped / (1000 // 64)
+    assert len(looks) <= dropped + 60 * (passes + 1)
