@@ -1,0 +1,102 @@
+"""
+The Segment HTTP tracking API, as Segment, RudderStack and other compatible servers take it.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import attrs
+import msgspec
+
+from cxsdk._clock import rfc3339_ns
+from cxsdk.config import Settings
+from cxsdk.errors import ConfigurationError
+from cxsdk.events.mappings import segment
+from cxsdk.events.mappings._fact import read
+from cxsdk.sinks._endpoint import without_user
+from cxsdk.sinks._mapped import MappedDestination, Part, plain_url
+from cxsdk.sinks._verdict import Answer, clean
+from cxsdk.typing import Record, Refused, SendResult
+
+__all__ = ["SegmentSink"]
+
+_encode = msgspec.json.Encoder().encode
+
+
+@attrs.define(slots=False, eq=False, repr=False)
+class SegmentSink(MappedDestination):
+    """
+    Sends track, identify and alias messages in batches. `send` is for one thread at a time;
+    `close` for any.
+
+    The write key is `api_key` or stands before the ``@`` of the URL.
+
+    Raises:
+        ConfigurationError: there is no write key, or the URL, a header or another argument is
+            wrong.
+    """
+
+    protocol: ClassVar[str] = "segment"
+    default_path: ClassVar[str] = "/v1/batch"
+    max_event_bytes: ClassVar[int] = 32 * 1024
+    # Segment says 500KB and not which kind; this is the smaller one.
+    max_batch_bytes: ClassVar[int] = 500_000
+    # More than these are taken with a 200 and thrown away.
+    max_batch_events: ClassVar[int] = 2_500
+
+    def __attrs_post_init__(self) -> None:
+        self.url, in_url = without_user(self.url)
+        if in_url and self.api_key:
+            raise ConfigurationError("collector: expected a write key in the URL or an api_key")
+        self.api_key = self.api_key or in_url
+        if not self.api_key:
+            raise ConfigurationError("collector: segment needs a write key: api_key=, or KEY@host")
+        super().__attrs_post_init__()
+
+    @classmethod
+    def from_url(cls, url: str, *, settings: Settings) -> SegmentSink:
+        """
+        Return a sink for ``segment+https://api.segment.io``, with the API key of *settings* as
+        the write key unless one stands in the URL.
+
+        Raises:
+            ConfigurationError: the URL is wrong, or there is no write key.
+        """
+        plain, in_url = without_user(plain_url(url, cls.protocol))
+        return cls(plain, api_key=in_url or settings.api_key)
+
+    def _map(self, payload: bytes) -> Part:
+        return Part(_encode(segment.message(read(payload))))
+
+    def _join(self, parts: Sequence[Part]) -> bytes:
+        # Fresh at each attempt: the server corrects times by the difference to its own clock.
+        sent_at = rfc3339_ns(self.clock.time_ns()).encode()
+        batch = b",".join([part.body for part in parts])
+        return b'{"batch":[%b],"sentAt":"%b"}' % (batch, sent_at)
+
+    def _credentials(self) -> Mapping[str, str]:
+        return {"Authorization": f"Basic {_basic(self.api_key)}"}
+
+    def _hide(self, text: str) -> str:
+        return super()._hide(text).replace(_basic(self.api_key), "***")
+
+    def _meaning(self, answer: Answer, records: Sequence[Record]) -> SendResult:
+        if 200 <= answer.status < 300 and _success(answer.body) is False:
+            words = clean(answer.body[:2048].decode("utf-8", "replace"), self._hide)
+            return Refused("success: false", words)
+        return super()._meaning(answer, records)
+
+
+def _basic(key: str | None) -> str:
+    return base64.b64encode(f"{key}:".encode()).decode()
+
+
+def _success(body: bytes) -> Any:
+    try:
+        said = msgspec.json.decode(body) if body else None
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return said.get("success") if isinstance(said, Mapping) else None
