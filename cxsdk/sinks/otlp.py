@@ -12,11 +12,12 @@ import attrs
 import msgspec
 
 from cxsdk._guard import voice
+from cxsdk._version import __version__
 from cxsdk.config import Settings
 from cxsdk.errors import ConfigurationError
 from cxsdk.events.mappings import otlp, otlp_wire
 from cxsdk.events.mappings._fact import read
-from cxsdk.sinks._endpoint import checked_url, user_agent
+from cxsdk.sinks._endpoint import checked_url
 from cxsdk.sinks._mapped import MappedDestination, Part, plain_url
 from cxsdk.sinks._verdict import Answer, clean, verdict
 from cxsdk.typing import Record, SendResult
@@ -94,7 +95,7 @@ class OtlpSink(MappedDestination):
         groups: dict[bytes, list[bytes]] = {}
         for part in parts:
             groups.setdefault(part.group, []).append(part.body)
-        scope = {"name": "cxsdk", "version": user_agent().partition(" ")[0].partition("/")[2]}
+        scope = {"name": "cxsdk", "version": __version__}
         if self.encoding == "json":
             said = _encode(scope)
             return (

@@ -7,6 +7,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from cxsdk._version import __version__
 from cxsdk.events.mappings._fact import Fact, Who, envelope, flat, number, title, who
 
 __all__ = ["capture", "event_uuid", "is_survey"]
@@ -126,7 +127,7 @@ def _properties(fact: Fact, ids: Who) -> dict[str, Any]:
     rest = {key: item for key, item in customer.items() if key not in {"id", "anonymous_id"}}
     out: dict[str, Any] = {
         "$lib": "cxsdk",
-        "$lib_version": (fact.data.get("sdk") or {}).get("version") or "0",
+        "$lib_version": __version__,
         # The address that PostHog sees is the service's, not the customer's.
         "$geoip_disable": True,
         **envelope(fact),

@@ -10,6 +10,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import Any
 
+from cxsdk._version import __version__
 from cxsdk.events.mappings._fact import Fact, Who, envelope, flat, number, title, who
 
 __all__ = ["LONGEST_ID", "message"]
@@ -77,7 +78,7 @@ def _context(fact: Fact, ids: Who) -> dict[str, Any]:
         "timezone": where.get("tz"),
         "traceparent": fact.traceparent,
     }
-    library = {"name": "cxsdk", "version": (fact.data.get("sdk") or {}).get("version") or "0"}
+    library = {"name": "cxsdk", "version": __version__}
     return {"library": library, **{name: value for name, value in said.items() if value}}
 
 
@@ -113,7 +114,7 @@ def _properties(fact: Fact) -> dict[str, Any]:
         if fact.family == "reaction" and amount is not None:
             named = {"repurchase": "revenue", "return": "total"}.get(fact.data.get("reaction", ""))
             if named:
-                out[named] = amount
+                out[named] = abs(amount)
     return out
 
 
