@@ -15,8 +15,7 @@ from cxsdk._guard import voice
 from cxsdk._version import __version__
 from cxsdk.config import Settings
 from cxsdk.errors import ConfigurationError
-from cxsdk.events.mappings import otlp, otlp_wire
-from cxsdk.events.mappings._fact import read
+from cxsdk.events.mappings import otlp, otlp_wire, read
 from cxsdk.sinks._endpoint import checked_url
 from cxsdk.sinks._mapped import MappedDestination, Part, plain_url
 from cxsdk.sinks._verdict import Answer, clean, verdict

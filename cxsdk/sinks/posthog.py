@@ -12,8 +12,7 @@ import msgspec
 
 from cxsdk.config import Settings
 from cxsdk.errors import ConfigurationError, DecodeError
-from cxsdk.events.mappings import posthog
-from cxsdk.events.mappings._fact import read
+from cxsdk.events.mappings import posthog, read
 from cxsdk.sinks._endpoint import without_user
 from cxsdk.sinks._mapped import MappedDestination, Part, plain_url
 from cxsdk.sinks._verdict import RETRY_AFTER_CAP, Answer, clean

@@ -14,8 +14,7 @@ import msgspec
 from cxsdk._clock import rfc3339_ns
 from cxsdk.config import Settings
 from cxsdk.errors import ConfigurationError
-from cxsdk.events.mappings import segment
-from cxsdk.events.mappings._fact import read
+from cxsdk.events.mappings import read, segment
 from cxsdk.sinks._endpoint import without_user
 from cxsdk.sinks._mapped import MappedDestination, Part, plain_url
 from cxsdk.sinks._verdict import Answer, clean

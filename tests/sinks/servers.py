@@ -37,16 +37,26 @@ def decode_otlp(body, headers):
         return ExportLogsServiceRequest.FromString(body)
     assert headers["content-type"] == "application/json"
     said = json.loads(body)
+    check_numbers(said)
     for record in records_in_json(said):
         for name, size in (("traceId", 16), ("spanId", 8)):
             if name in record:
                 raw = bytes.fromhex(record[name])
                 assert len(raw) == size
                 record[name] = base64.b64encode(raw).decode()
-        assert isinstance(record.get("timeUnixNano", "0"), str)
         assert isinstance(record["severityNumber"], int)
     # Strict: a field that the messages do not know is an error.
     return json_format.ParseDict(said, ExportLogsServiceRequest())
+
+
+def check_numbers(said):
+    """Raise unless 64-bit integers are text, as proto3's JSON demands."""
+    if isinstance(said, dict):
+        for name in ("intValue", "timeUnixNano", "observedTimeUnixNano"):
+            assert isinstance(said.get(name, ""), str)
+    for item in said.values() if isinstance(said, dict) else said:
+        if isinstance(item, (dict, list)):
+            check_numbers(item)
 
 
 def records_in_json(said):

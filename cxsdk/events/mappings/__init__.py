@@ -5,3 +5,7 @@ What a mapping cannot say is listed on the how-to page of its sink.
 """
 
 from __future__ import annotations
+
+from cxsdk.events.mappings._fact import Fact, read
+
+__all__ = ["Fact", "read"]

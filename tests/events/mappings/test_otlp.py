@@ -17,7 +17,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from cxsdk.events.mappings import otlp, otlp_wire
 from cxsdk.events.mappings._fact import read
-from tests.sinks.servers import attributes, plain
+from tests.sinks.servers import attributes, check_numbers, plain
 
 WHEN_NS = 1795338845120000000  # 2026-11-22T09:14:05.12Z
 JSON = st.recursive(
@@ -34,6 +34,7 @@ JSON = st.recursive(
 def from_json(record):
     """Read a record by the rules of OTLP/JSON, strictly."""
     said = json.loads(json.dumps(record))
+    check_numbers(said)
     for name in ("traceId", "spanId"):
         if name in said:
             said[name] = base64.b64encode(bytes.fromhex(said[name])).decode()

@@ -93,7 +93,15 @@ def test_a_reaction_about_an_order_has_its_standard_name(fact, reaction, name, m
 
 def test_a_reaction_without_an_order_has_the_generic_name(fact):
     """Order Completed without an order_id would be wrong."""
-    message = segment.message(fact("reaction", "observed", {"reaction": "repurchase", }))
+    message = segment.message(
+        fact(
+            "reaction",
+            "observed",
+            {
+                "reaction": "repurchase",
+            },
+        )
+    )
     assert message["event"] == "Reaction Observed"
 
 
