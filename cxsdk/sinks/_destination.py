@@ -123,6 +123,7 @@ class HttpDestination(abc.ABC):
             check_header("Authorization", self.api_key)
         secret = bool(self.api_key or self._basic)
         self._in_clear = secret and parts.scheme == "http" and parts.hostname not in LOOPBACK
+        self._unnamed = "find"
         self._closed = False
         self._ends: float | None = None
         self._zip = self.compress
@@ -209,6 +210,7 @@ class HttpDestination(abc.ABC):
             conflict=self.conflict,
             now=lambda: self.clock.time_ns() / 1e9,
             hide=self._hide,
+            unnamed=self._unnamed,
         )
 
     def _post(

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, Self
 
 import attrs
 
+from cxsdk.config import Settings
 from cxsdk.errors import ConfigurationError
 from cxsdk.sinks._destination import HttpDestination
+from cxsdk.sinks._endpoint import without_user
 from cxsdk.typing import Batch, Delivered, Partial, Record, SendResult, Split
 
-__all__ = ["MappedDestination", "Part", "plain_url"]
+__all__ = ["KeyedDestination", "MappedDestination", "Part", "plain_url"]
 
 
 class Part(NamedTuple):
@@ -128,6 +130,44 @@ class MappedDestination(HttpDestination):
         records: list[Record] = [batch.records[index] for index in kept]
         result = self._post(body, self._kind(), records, self._more())
         return _with_refused(result, kept, refused)
+
+
+@attrs.define(slots=False, eq=False, repr=False)
+class KeyedDestination(MappedDestination):
+    """
+    A destination that takes nothing without a key: `api_key`, or what stands before the ``@`` of
+    the URL.
+
+    Raises:
+        ConfigurationError: there is no key or there are two, or the URL, a header or another
+            argument is wrong.
+    """
+
+    key_name: ClassVar[str]
+    """What the destination calls its key."""
+
+    def __attrs_post_init__(self) -> None:
+        self.url, in_url = without_user(self.url)
+        if in_url and self.api_key:
+            raise ConfigurationError(f"collector: expected a {self.key_name} once, not twice")
+        self.api_key = self.api_key or in_url
+        if not self.api_key:
+            raise ConfigurationError(
+                f"collector: {self.protocol} needs a {self.key_name}: api_key=, or KEY@host"
+            )
+        super().__attrs_post_init__()
+
+    @classmethod
+    def from_url(cls, url: str, *, settings: Settings) -> Self:
+        """
+        Return a sink for ``<protocol>+https://host``, with the API key of *settings* unless one
+        stands in the URL.
+
+        Raises:
+            ConfigurationError: the URL is wrong, or there is no key.
+        """
+        plain, in_url = without_user(plain_url(url, cls.protocol))
+        return cls(plain, api_key=in_url or settings.api_key)
 
 
 def _with_refused(result: SendResult, kept: list[int], refused: dict[int, str]) -> SendResult:

@@ -18,7 +18,7 @@ from cxsdk.errors import ConfigurationError
 from cxsdk.events.mappings import otlp, otlp_wire, read
 from cxsdk.sinks._endpoint import checked_url
 from cxsdk.sinks._mapped import MappedDestination, Part, plain_url
-from cxsdk.sinks._verdict import Answer, clean, verdict
+from cxsdk.sinks._verdict import Answer, clean
 from cxsdk.typing import Record, SendResult
 
 __all__ = ["OtlpSink"]
@@ -62,6 +62,7 @@ class OtlpSink(MappedDestination):
         if self.on_partial not in {"count", "find"}:
             raise ConfigurationError(f"on_partial: expected count or find, got {self.on_partial!r}")
         super().__attrs_post_init__()
+        self._unnamed = self.on_partial
 
     @classmethod
     def from_url(cls, url: str, *, settings: Settings) -> OtlpSink:
@@ -120,14 +121,7 @@ class OtlpSink(MappedDestination):
         answer = _in_json(answer)
         if 200 <= answer.status < 300:
             self._warn(answer)
-        return verdict(
-            answer,
-            records,
-            conflict=self.conflict,
-            now=lambda: self.clock.time_ns() / 1e9,
-            hide=self._hide,
-            unnamed=self.on_partial,
-        )
+        return super()._meaning(answer, records)
 
     def _warn(self, answer: Answer) -> None:
         """

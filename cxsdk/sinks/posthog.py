@@ -10,11 +10,9 @@ from typing import Any, ClassVar
 import attrs
 import msgspec
 
-from cxsdk.config import Settings
-from cxsdk.errors import ConfigurationError, DecodeError
+from cxsdk.errors import DecodeError
 from cxsdk.events.mappings import posthog, read
-from cxsdk.sinks._endpoint import without_user
-from cxsdk.sinks._mapped import MappedDestination, Part, plain_url
+from cxsdk.sinks._mapped import KeyedDestination, Part
 from cxsdk.sinks._verdict import RETRY_AFTER_CAP, Answer, clean
 from cxsdk.typing import Delivered, Hold, Partial, Record, SendResult
 
@@ -26,7 +24,7 @@ _SURVEYS = frozenset({"surveys", "survey_responses"})
 
 
 @attrs.define(slots=False, eq=False, repr=False)
-class PosthogSink(MappedDestination):
+class PosthogSink(KeyedDestination):
     """
     Sends events to PostHog in batches. `send` is for one thread at a time; `close` for any.
 
@@ -38,33 +36,11 @@ class PosthogSink(MappedDestination):
     """
 
     protocol: ClassVar[str] = "posthog"
+    key_name: ClassVar[str] = "project key"
     default_path: ClassVar[str] = "/batch/"
     # PostHog refuses a whole batch for one event of more than 1 MB, with what it adds.
     max_event_bytes: ClassVar[int] = 900 * 1024
     max_batch_bytes: ClassVar[int] = 20_000_000
-
-    def __attrs_post_init__(self) -> None:
-        self.url, in_url = without_user(self.url)
-        if in_url and self.api_key:
-            raise ConfigurationError("collector: expected a project key in the URL or an api_key")
-        self.api_key = self.api_key or in_url
-        if not self.api_key:
-            raise ConfigurationError(
-                "collector: posthog needs a project key: api_key=, or KEY@host"
-            )
-        super().__attrs_post_init__()
-
-    @classmethod
-    def from_url(cls, url: str, *, settings: Settings) -> PosthogSink:
-        """
-        Return a sink for ``posthog+https://us.i.posthog.com``, with the API key of *settings* as
-        the project key unless one stands in the URL.
-
-        Raises:
-            ConfigurationError: the URL is wrong, or there is no project key.
-        """
-        plain, in_url = without_user(plain_url(url, cls.protocol))
-        return cls(plain, api_key=in_url or settings.api_key)
 
     def _map(self, payload: bytes) -> Part:
         return Part(_encode(posthog.capture(read(payload))))

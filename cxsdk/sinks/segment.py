@@ -12,11 +12,8 @@ import attrs
 import msgspec
 
 from cxsdk._clock import rfc3339_ns
-from cxsdk.config import Settings
-from cxsdk.errors import ConfigurationError
 from cxsdk.events.mappings import read, segment
-from cxsdk.sinks._endpoint import without_user
-from cxsdk.sinks._mapped import MappedDestination, Part, plain_url
+from cxsdk.sinks._mapped import KeyedDestination, Part
 from cxsdk.sinks._verdict import Answer, clean
 from cxsdk.typing import Record, Refused, SendResult
 
@@ -26,7 +23,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 @attrs.define(slots=False, eq=False, repr=False)
-class SegmentSink(MappedDestination):
+class SegmentSink(KeyedDestination):
     """
     Sends track, identify and alias messages in batches. `send` is for one thread at a time;
     `close` for any.
@@ -39,33 +36,13 @@ class SegmentSink(MappedDestination):
     """
 
     protocol: ClassVar[str] = "segment"
+    key_name: ClassVar[str] = "write key"
     default_path: ClassVar[str] = "/v1/batch"
     max_event_bytes: ClassVar[int] = 32 * 1024
     # Segment says 500KB and not which kind; this is the smaller one.
     max_batch_bytes: ClassVar[int] = 500_000
     # More than these are taken with a 200 and thrown away.
     max_batch_events: ClassVar[int] = 2_500
-
-    def __attrs_post_init__(self) -> None:
-        self.url, in_url = without_user(self.url)
-        if in_url and self.api_key:
-            raise ConfigurationError("collector: expected a write key in the URL or an api_key")
-        self.api_key = self.api_key or in_url
-        if not self.api_key:
-            raise ConfigurationError("collector: segment needs a write key: api_key=, or KEY@host")
-        super().__attrs_post_init__()
-
-    @classmethod
-    def from_url(cls, url: str, *, settings: Settings) -> SegmentSink:
-        """
-        Return a sink for ``segment+https://api.segment.io``, with the API key of *settings* as
-        the write key unless one stands in the URL.
-
-        Raises:
-            ConfigurationError: the URL is wrong, or there is no write key.
-        """
-        plain, in_url = without_user(plain_url(url, cls.protocol))
-        return cls(plain, api_key=in_url or settings.api_key)
 
     def _map(self, payload: bytes) -> Part:
         return Part(_encode(segment.message(read(payload))))

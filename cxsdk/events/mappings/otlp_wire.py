@@ -8,6 +8,7 @@ every form with the official messages.
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -16,6 +17,8 @@ __all__ = ["log_record", "read_answer", "read_status", "request"]
 
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 _UINT64 = 2**64
+_SMALL = [bytes([value]) for value in range(0x80)]
+"""Varints of one byte; every tag of these messages is one."""
 
 
 # ---- writing ------------------------------------------------------------------------------
@@ -64,10 +67,7 @@ def _attributes(number: int, owner: Mapping[str, Any]) -> bytes:
 
 def _pairs(number: int, pairs: Iterable[Mapping[str, Any]]) -> bytes:
     return b"".join(
-        [
-            _field(number, _text(1, pair["key"]) + _field(2, _any_value(pair["value"])))
-            for pair in pairs
-        ]
+        [_field(number, _key(pair["key"]) + _field(2, _any_value(pair["value"]))) for pair in pairs]
     )
 
 
@@ -78,7 +78,15 @@ def _any_value(value: Mapping[str, Any]) -> bytes:
     return b"".join([_ARMS[name](item) for name, item in value.items()])
 
 
+# Names of attributes are few, and half of what a record says.
+@functools.lru_cache(maxsize=1024)
+def _key(name: str) -> bytes:
+    return _text(1, name)
+
+
 def _varint(value: int) -> bytes:
+    if 0 <= value < 0x80:
+        return _SMALL[value]
     value %= _UINT64  # negative numbers travel as their two's complement
     out = bytearray()
     while value > 0x7F:
@@ -89,11 +97,11 @@ def _varint(value: int) -> bytes:
 
 
 def _tag(number: int, kind: int) -> bytes:
-    return _varint(number << 3 | kind)
+    return _SMALL[number << 3 | kind]
 
 
 def _field(number: int, content: bytes) -> bytes:
-    return _tag(number, _LENGTH) + _varint(len(content)) + content
+    return b"%b%b%b" % (_SMALL[number << 3 | _LENGTH], _varint(len(content)), content)
 
 
 def _bytes(number: int, content: bytes) -> bytes:
