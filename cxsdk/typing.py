@@ -343,10 +343,18 @@ class Partial:
     """
 
     refused: Mapping[int, str] = attrs.field(factory=dict)
-    """index → the destination's words; these become dead letters."""
+    """index → the destination's words; these become dead letters. Words that begin with
+    ``too_large`` say that the event alone is to blame."""
 
     retry: frozenset[int] = frozenset()
     """Indices to send again later."""
+
+    unnamed: int = 0
+    """So many of the others were refused, and nobody says which: counted as dropped, for what was
+    taken must not go again."""
+
+    words: str = ""
+    """What the destination says about the unnamed ones."""
 
 
 @attrs.define(slots=True, frozen=True)

@@ -280,7 +280,8 @@ def collector(settings: Settings, timeout: float) -> Iterator[Finding]:
         yield Finding("problem", "collector", str(error), "correct CXSDK_COLLECTOR")
         return
     if not shown.startswith("http"):
-        yield Finding("ok", "collector", f"{shown} is no HTTP destination: not tried")
+        words = f"{shown} takes no CloudEvents over HTTP: not tried from here"
+        yield Finding("ok", "collector", words)
         return
     # The sink knows the path that events go to; GET asks there without leaving anything.
     yield from _ask(target, sink.fingerprint, settings.api_key, timeout)

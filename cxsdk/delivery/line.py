@@ -281,24 +281,44 @@ class Line:
         if taken or refused:
             self._answered()
         if taken:
+            if result.unnamed > 0:
+                taken = self._lose(taken, result)
             self._spool.ack(self.name, taken)
             self.batches += 1
             self._taken()
         trial = parcel.trial or Trial(size)
         for index, words in refused.items():
-            condemned = Condemned(parcel.records[index], "refused", words, parcel.attempts)
-            trial.condemned.append(condemned)
+            reason = _TOO_LARGE if words.startswith(_TOO_LARGE) else "refused"
+            trial.condemned.append(Condemned(parcel.records[index], reason, words, parcel.attempts))
         if later:
             rest = Parcel([parcel.records[i] for i in later], parcel.lane, leased=parcel.leased)
             rest.trial, rest.attempts = parcel.trial, 0 if taken else parcel.attempts
             if parcel.trial is not None:
                 parcel.trial.open += 1
             self._put_off(rest, Retry("per event"), paused=not taken and not refused)
-        if contract and not taken and refused:
+        if contract and not taken and trial.blamed:
             self._break(trial, Hold(self._refusal(trial)))
             return
         parcel.trial = trial
         self._close(parcel)
+
+    def _lose(self, taken: list[Record], result: Partial) -> list[Record]:
+        """
+        Drop as many as were refused without a name, and return the rest. The number is right; that
+        it is the last ones is not known.
+        """
+        lost = min(result.unnamed, len(taken))
+        self._spool.drop(self.name, taken[-lost:], "rejected_unnamed")
+        self._note("rejected_unnamed", lost)
+        voice.say(
+            logging.ERROR,
+            f"unnamed:{self.name}",
+            "sink %r: %d events were refused without saying which, and are lost: %s",
+            self.name,
+            lost,
+            result.words,
+        )
+        return taken[:-lost]
 
     def _again(self, parcel: Parcel, result: Retry) -> None:
         was_closed = self.gate.breaker.state == "closed"

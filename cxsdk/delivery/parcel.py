@@ -68,9 +68,14 @@ class Trial:
         """
         True: so many are refused (over a tenth, and more than 2) that the fault is not theirs.
         """
-        allowed = max(_TOLERATED_COUNT, self.size * _TOLERATED_SHARE)
-        refused = sum(each.reason != "too_large" for each in self.condemned)
-        return refused > allowed
+        return self.blamed > max(_TOLERATED_COUNT, self.size * _TOLERATED_SHARE)
+
+    @property
+    def blamed(self) -> int:
+        """
+        Events that were refused for something else than their size.
+        """
+        return sum(each.reason != "too_large" for each in self.condemned)
 
 
 @attrs.define(eq=False)

@@ -22,6 +22,12 @@ _GROUP = "cxsdk.sinks"
 _BUILT_IN = {
     "http": "cxsdk.sinks.http:HttpSink.from_url",
     "https": "cxsdk.sinks.http:HttpSink.from_url",
+    "otlp+http": "cxsdk.sinks.otlp:OtlpSink.from_url",
+    "otlp+https": "cxsdk.sinks.otlp:OtlpSink.from_url",
+    "segment+http": "cxsdk.sinks.segment:SegmentSink.from_url",
+    "segment+https": "cxsdk.sinks.segment:SegmentSink.from_url",
+    "posthog+http": "cxsdk.sinks.posthog:PosthogSink.from_url",
+    "posthog+https": "cxsdk.sinks.posthog:PosthogSink.from_url",
     "file": "cxsdk.sinks.file:FileSink.from_url",
     "console": "cxsdk.sinks.console:ConsoleSink.from_url",
     "memory": "cxsdk.sinks.memory:MemorySink.from_url",

@@ -99,6 +99,10 @@ class HttpDestination(abc.ABC):
     refresh: Callable[[], str] | None = attrs.field(default=None, kw_only=True)
     """Called once per `send` after a 401, 403 or 407; returns a new API key."""
 
+    compress: bool = attrs.field(default=True, kw_only=True)
+    """Gzip bodies above 1 KiB. False for servers that read compressed ones wrongly; one that says
+    so (406, 415) gets plain ones anyway."""
+
     clock: Clock = attrs.field(factory=SystemClock, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
@@ -119,9 +123,10 @@ class HttpDestination(abc.ABC):
             check_header("Authorization", self.api_key)
         secret = bool(self.api_key or self._basic)
         self._in_clear = secret and parts.scheme == "http" and parts.hostname not in LOOPBACK
+        self._unnamed = "find"
         self._closed = False
         self._ends: float | None = None
-        self._zip = True
+        self._zip = self.compress
         self._begin_process()
 
     @property
@@ -205,6 +210,7 @@ class HttpDestination(abc.ABC):
             conflict=self.conflict,
             now=lambda: self.clock.time_ns() / 1e9,
             hide=self._hide,
+            unnamed=self._unnamed,
         )
 
     def _post(

@@ -7,11 +7,19 @@ from __future__ import annotations
 import base64
 import platform
 import re
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from cxsdk.errors import ConfigurationError
 
-__all__ = ["LOOPBACK", "basic", "check_header", "checked_url", "env_proxy", "user_agent"]
+__all__ = [
+    "LOOPBACK",
+    "basic",
+    "check_header",
+    "checked_url",
+    "env_proxy",
+    "user_agent",
+    "without_user",
+]
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*\Z")
@@ -63,6 +71,20 @@ def basic(parts: SplitResult) -> str:
         return ""
     pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
     return "Basic " + base64.b64encode(pair.encode()).decode()
+
+
+def without_user(url: str) -> tuple[str, str]:
+    """
+    Return *url* without ``user@``, and that user: the place where a key may stand in a URL.
+
+    Raises:
+        ConfigurationError: the URL is wrong, or holds a password as well.
+    """
+    parts = checked_url(url)
+    if parts.password:
+        raise ConfigurationError("collector: expected a key before the @, and no password")
+    netloc = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=netloc)), unquote(parts.username or "")
 
 
 def check_header(name: str, value: str) -> None:

@@ -130,6 +130,7 @@ def verdict(
     conflict: str = "delivered",
     now: Callable[[], float] = lambda: datetime.now(UTC).timestamp(),
     hide: Callable[[str], str] = str,
+    unnamed: str = "find",
 ) -> SendResult:
     """
     Say what *answer* means for *records*.
@@ -144,10 +145,13 @@ def verdict(
         now: seconds since 1970, for a ``Retry-After`` date without a ``Date``.
 
         hide: takes secrets out of the server's words.
+
+        unnamed: what to do when some are rejected and only their number is told: ``find`` them by
+            sending halves, or ``count`` them.
     """
     status = answer.status
     if 200 <= status < 300:
-        return _success(answer, records, hide)
+        return _success(answer, records, hide, unnamed)
     if status == 409 and conflict != "retry":
         return Delivered()
     if status in _TRANSIENT or status in _THROTTLED or status == 409:
@@ -169,7 +173,9 @@ def _lasting(status: int, words: str) -> SendResult:
     return Hold(f"http {status}: {words}"[:200].rstrip(" :"))
 
 
-def _success(answer: Answer, records: Sequence[Record], hide: Callable[[str], str]) -> SendResult:
+def _success(
+    answer: Answer, records: Sequence[Record], hide: Callable[[str], str], unnamed: str
+) -> SendResult:
     kind = answer.header("content-type").lower()
     start = answer.body[:256].lstrip().lower()
     if "html" in kind or start.startswith((b"<!doctype", b"<html")):
@@ -178,9 +184,9 @@ def _success(answer: Answer, records: Sequence[Record], hide: Callable[[str], st
     if answer.status == 207:
         found = _per_event(said, records, hide)
         if found is None:
-            found = _rejected(said, records, hide)
+            found = _rejected(said, records, hide, unnamed)
         return found or Hold("http 207: an answer per event was promised, none could be read")
-    return _rejected(said, records, hide) or Delivered()
+    return _rejected(said, records, hide, unnamed) or Delivered()
 
 
 def _decoded(body: bytes) -> Any:
@@ -191,7 +197,7 @@ def _decoded(body: bytes) -> Any:
 
 
 def _rejected(
-    said: Any, records: Sequence[Record], hide: Callable[[str], str]
+    said: Any, records: Sequence[Record], hide: Callable[[str], str], unnamed: str
 ) -> SendResult | None:
     """
     Read ``{accepted, duplicate, rejected: [{id, reason}]}`` and OTLP's ``partial_success``.
@@ -200,7 +206,8 @@ def _rejected(
         return None
     inner = said.get("partial_success") or said.get("partialSuccess")
     if isinstance(inner, Mapping):
-        return _rejected(inner, records, hide) or _count_only(inner, records, hide)
+        named = _rejected(inner, records, hide, unnamed)
+        return named or _count_only(inner, records, hide, unnamed)
     listed = said.get("rejected")
     if not isinstance(listed, list):
         return None
@@ -214,10 +221,11 @@ def _rejected(
 
 
 def _count_only(
-    said: Mapping[str, Any], records: Sequence[Record], hide: Callable[[str], str]
+    said: Mapping[str, Any], records: Sequence[Record], hide: Callable[[str], str], unnamed: str
 ) -> SendResult | None:
     """
-    Some were rejected and only their number is told: all, or delivery must find out which.
+    Some were rejected and only their number is told: all, or delivery must find out which, or
+    (OTLP, which forbids to send a request again) only count them.
     """
     counts = [_number(value) for key, value in said.items() if "reject" in str(key).lower()]
     rejected = max(counts, default=0)
@@ -226,6 +234,8 @@ def _count_only(
     words = clean(said.get("error_message") or said.get("errorMessage") or "rejected", hide)
     if rejected >= len(records):
         return Partial(refused=dict.fromkeys(range(len(records)), words))
+    if unnamed == "count":
+        return Partial(unnamed=rejected, words=words)
     return Refused("partial_success", words)
 
 

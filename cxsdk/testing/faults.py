@@ -22,6 +22,7 @@ import socket
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -82,15 +83,25 @@ class FaultCollector:
         always: what to do when the script is over; `ok` by default.
 
         tls: an ``ssl.SSLContext`` to serve HTTPS with.
+
+        read: how the events are read from a body and its headers, for sinks that send something
+            else than CloudEvents in JSON: returns objects with an ``id``.
     """
 
-    def __init__(self, always: Answer | None = None, *, tls: Any = None) -> None:
+    def __init__(
+        self,
+        always: Answer | None = None,
+        *,
+        tls: Any = None,
+        read: Callable[[bytes, Mapping[str, str]], list[Any]] | None = None,
+    ) -> None:
         self.always: Answer = always or ok()
         self.stopping = threading.Event()
         self.requests: list[Request] = []
         self.accepted: dict[str, Any] = {}
         self.times: Counter[str] = Counter()
         self._tls = tls
+        self._read = read or _cloudevents
         self._script: deque[Answer] = deque()
         self._changed = threading.Condition()
         self._server: ThreadingHTTPServer | None = None
@@ -230,7 +241,7 @@ class FaultCollector:
                 super().finish()
 
             def do_POST(self) -> None:
-                request = _received(self)
+                request = _received(self, collector._read)
                 collector._next(request)(Exchange(collector, self, request))
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
@@ -239,17 +250,22 @@ class FaultCollector:
         return Handler
 
 
-def _received(handler: BaseHTTPRequestHandler) -> Request:
+def _received(
+    handler: BaseHTTPRequestHandler, read: Callable[[bytes, Mapping[str, str]], list[Any]]
+) -> Request:
     at = time.monotonic()
     headers = {name.lower(): value for name, value in handler.headers.items()}
     wire = handler.rfile.read(int(headers.get("content-length", "0")))
     body = gzip.decompress(wire) if headers.get("content-encoding") == "gzip" else wire
+    return Request(handler.path, headers, body, wire, at, read(body, headers))
+
+
+def _cloudevents(body: bytes, headers: Mapping[str, str]) -> list[Any]:  # noqa: ARG001
     try:
         decoded = json.loads(body)
     except ValueError:
-        decoded = []
-    events = decoded if isinstance(decoded, list) else [decoded]
-    return Request(handler.path, headers, body, wire, at, events)
+        return []
+    return decoded if isinstance(decoded, list) else [decoded]
 
 
 class _Server(ThreadingHTTPServer):

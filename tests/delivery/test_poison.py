@@ -145,3 +145,61 @@ def test_everything_too_large_is_not_buried(rig):
         r.drive(60)
     assert r.dead() == 0
     assert r.delivery.health().status == "holding"
+
+
+def test_many_too_large_ones_are_no_broken_contract(rig):
+    """Refused for their size, by a sink that knows its limit: each is its own fault."""
+
+    def answer(batch):
+        large = [n for n, name in enumerate(names(batch)) if int(name[1:]) % 2]
+        return Partial(refused=dict.fromkeys(large, "too_large: 9 bytes, takes 8"))
+
+    r = grown(rig, answer)
+    r.emit(100)
+    r.drive(60)
+    assert (r.counts.delivered, r.dead()) == (50, 50)
+    assert r.delivery.health().status == "ok"
+
+
+def test_a_hold_ends_although_the_probe_is_too_large(rig):
+    """The size of the probing event says nothing about the contract."""
+    state = {"broken": True}
+
+    def answer(batch):
+        if state["broken"]:
+            return Refused("http 400", "no")
+        large = [n for n, name in enumerate(names(batch)) if name == "b0"]
+        return Partial(refused=dict.fromkeys(large, "too_large: 9 bytes, takes 8"))
+
+    r = grown(rig, answer)
+    r.emit(100)
+    r.drive(60)
+    assert r.delivery.health().status == "holding"
+    state["broken"] = False
+    r.drive(400)
+    assert (r.counts.delivered, r.dead()) == (99, 1)
+    assert r.delivery.health().status == "ok"
+
+
+@pytest.mark.parametrize("unnamed", [1, 7, 50, 900])
+def test_what_is_refused_without_a_name_is_counted(rig, unnamed):
+    """The number is exact, nothing is sent again, and the ledger balances."""
+    r = grown(rig, lambda batch: Partial(unnamed=unnamed, words="too old"))
+    r.emit(50)
+    r.drive(60)
+    lost = min(unnamed, 50)
+    assert r.counts.delivered == 50 - lost
+    assert r.counts.dropped == {"rejected_unnamed": lost}
+    assert r.notes["rejected_unnamed"] == lost
+    assert len(r.sink.sent) == 50
+
+
+def test_named_and_unnamed_together(rig):
+    """A dead letter for the one, a count for the other."""
+    first = iter([Partial(refused={0: "poison"}, unnamed=1, words="too old")])
+    r = grown(rig, lambda batch: next(first, Delivered()))
+    r.emit(50)
+    r.drive(60)
+    counts = r.counts
+    assert (counts.delivered, counts.dead_lettered) == (48, 1)
+    assert counts.dropped == {"rejected_unnamed": 1}

@@ -161,6 +161,7 @@ def test_every_reason_for_which_a_sink_loses_events_is_explained():
         r'dropped\[.*?else "(\w+)"\]',
         r'_give_up\([^()]*"(\w+)"\)',
         r'_shed_from\([^()]*"(\w+)"\)',
+        r'_spool\.drop\([^()]*"(\w+)"\)',
     )
     assert literal == listed("## A taken event did not arrive")
 

@@ -226,3 +226,13 @@ def test_secrets_in_the_servers_words_are_hidden():
     """A server that echoes a credential does not get it into a result."""
     result = judge(400, b'{"got":"Bearer s3cret"}', hide=lambda text: text.replace("s3cret", "***"))
     assert result == Refused("http 400", '{"got":"Bearer ***"}')
+
+
+def test_a_count_alone_is_counted_where_that_is_asked_for(make_batch):
+    """OTLP forbids to send again what was partially taken."""
+    body = b'{"partialSuccess": {"rejectedLogRecords": "2", "errorMessage": "old"}}'
+    answer = Answer(status=200, body=body)
+    records = make_batch(5).records
+    assert verdict(answer, records, unnamed="count") == Partial(unnamed=2, words="old")
+    assert verdict(answer, records) == Refused("partial_success", "old")
+    assert len(verdict(answer, records[:2], unnamed="count").refused) == 2
