@@ -15,7 +15,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import attrs
@@ -110,6 +110,47 @@ class Ledger:
             return dict(self._noted)
 
 
+Figures = Iterator[tuple[float, dict[str, str]]]
+"""Values with their attributes, as one instrument shows them."""
+
+
+def _events(stats: dict[str, Any]) -> Figures:
+    yield stats["offered"], {"state": "offered"}
+    yield stats["accepted"], {"state": "accepted"}
+    for reason, count in stats["refused"].items():
+        yield count, {"state": "refused", "reason": reason}
+    for name, sink in stats["sinks"].items():
+        yield sink["delivered"], {"state": "delivered", "sink": name}
+        yield sink["dead_lettered"], {"state": "dead_lettered", "sink": name}
+        for reason, count in sink["dropped"].items():
+            yield count, {"state": "dropped", "sink": name, "reason": reason}
+
+
+def _waiting(stats: dict[str, Any]) -> Figures:
+    for name, sink in stats["sinks"].items():
+        yield sink["spooled"] + sink["in_flight"], {"sink": name}
+
+
+def _decisions(stats: dict[str, Any]) -> Figures:
+    for name, sink in stats["sinks"].items():
+        delivery = sink["delivery"]
+        counts = {what: delivery.get(what, 0) for what in ("attempts", "retries")}
+        for what, count in {**counts, **delivery.get("decisions", {})}.items():
+            yield count, {"sink": name, "decision": what}
+
+
+def _lag(stats: dict[str, Any]) -> Figures:
+    for name, sink in stats["sinks"].items():
+        yield sink["delivery"].get("lag", 0.0), {"sink": name}
+
+
+def _stopped(stats: dict[str, Any]) -> Figures:
+    for name, sink in stats["sinks"].items():
+        delivery = sink["delivery"]
+        is_stopped = delivery.get("holding") or delivery.get("breaker", "closed") != "closed"
+        yield int(bool(is_stopped)), {"sink": name}
+
+
 def register_metrics(read: Callable[[], dict[str, Any]]) -> None:
     """
     Show *read*'s figures as OpenTelemetry counters and gauges.
@@ -122,21 +163,15 @@ def register_metrics(read: Callable[[], dict[str, Any]]) -> None:
 
     meter = metrics.get_meter("cxsdk")
 
-    def events(_: CallbackOptions) -> Iterable[Observation]:
-        stats = read()
-        yield Observation(stats["offered"], {"state": "offered"})
-        yield Observation(stats["accepted"], {"state": "accepted"})
-        for reason, count in stats["refused"].items():
-            yield Observation(count, {"state": "refused", "reason": reason})
-        for name, sink in stats["sinks"].items():
-            yield Observation(sink["delivered"], {"state": "delivered", "sink": name})
-            yield Observation(sink["dead_lettered"], {"state": "dead_lettered", "sink": name})
-            for reason, count in sink["dropped"].items():
-                yield Observation(count, {"state": "dropped", "sink": name, "reason": reason})
+    def shown(figures: Callable[[dict[str, Any]], Figures]) -> Any:
+        def callback(_: CallbackOptions) -> Iterable[Observation]:
+            return [Observation(value, attributes) for value, attributes in figures(read())]
 
-    def waiting(_: CallbackOptions) -> Iterable[Observation]:
-        for name, sink in read()["sinks"].items():
-            yield Observation(sink["spooled"] + sink["in_flight"], {"sink": name})
+        return [callback]
 
-    meter.create_observable_counter("cxsdk.events", callbacks=[events], unit="{event}")
-    meter.create_observable_gauge("cxsdk.waiting", callbacks=[waiting], unit="{event}")
+    counter, gauge = meter.create_observable_counter, meter.create_observable_gauge
+    counter("cxsdk.events", shown(_events), unit="{event}", description="events by what became")
+    gauge("cxsdk.waiting", shown(_waiting), unit="{event}", description="accepted, not delivered")
+    counter("cxsdk.delivery.decisions", shown(_decisions), description="what delivery decided")
+    gauge("cxsdk.delivery.lag", shown(_lag), unit="s", description="since when something waits")
+    gauge("cxsdk.delivery.stopped", shown(_stopped), description="1: on hold, or no answer")

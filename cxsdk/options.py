@@ -162,6 +162,12 @@ class DeliveryOptions:
     linger: float = attrs.field(default=1.0, validator=_not_negative)
     """Seconds an event may wait for company."""
 
+    max_events_per_second: float | None = attrs.field(
+        default=None, validator=attrs.validators.optional(_positive)
+    )
+    """Pace to each destination, on average over a batch; also while a backlog drains. None: as
+    fast as it takes them."""
+
     retry_base: float = attrs.field(default=0.5, validator=_positive)
     """Seconds: the n-th wait is drawn from 0 to min(cap, base · 2ⁿ) (full jitter)."""
 

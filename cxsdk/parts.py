@@ -72,7 +72,13 @@ class Parts:
             on_switch=self._on_switch,
         )
         self.delivery = Delivery(
-            self.spool, self.sinks, settings.delivery, clock=clock, note=self.ledger.note
+            self.spool,
+            self.sinks,
+            settings.delivery,
+            clock=clock,
+            note=self.ledger.note,
+            # Only a spool on disk has a place where others can look.
+            publish=getattr(self.spool, "publish", None),
         )
 
     def _shed(self, shed: Any) -> None:

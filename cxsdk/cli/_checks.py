@@ -23,9 +23,11 @@ from cxsdk.errors import CXError
 from cxsdk.spool import directory, inspect
 
 __all__ = [
+    "DECISIONS",
     "REASONS",
     "Finding",
     "collector",
+    "deliveries",
     "leftovers",
     "setup",
     "spool_place",
@@ -61,6 +63,60 @@ REASONS: dict[str, str] = {
     "internal": "a mistake of ours; the log has it, please report it",
 }
 """Reason of a `Dropped` → what it means and what to do."""
+
+
+DECISIONS: dict[str, tuple[str, str]] = {
+    "throttled": (
+        "was told to slow down (429 or 402)",
+        "raise the destination's limit, or set delivery.max_events_per_second below it",
+    ),
+    "budget_empty": (
+        "a retry waited longer, for the retry budget was empty",
+        "nothing: it spares a destination that is not well",
+    ),
+    "breaker_opened": (
+        "failed so often that only single batches probed for a while",
+        "nothing, if it was an outage; else look at last_error in cx.stats()",
+    ),
+    "splits": (
+        "a batch was too large (413) and went in halves; the size that works is remembered",
+        "raise the destination's body limit, or lower delivery.max_batch_bytes",
+    ),
+    "bisections": (
+        "a batch was refused (400, 422) and halved to find the events at fault",
+        "cxsdk spool export --dead shows what was found, with the destination's words",
+    ),
+    "buried": (
+        "an event was refused for good",
+        "repair what the words say, then cxsdk spool requeue",
+    ),
+    "rejected_unnamed": (
+        "an event was rejected by number only, and cannot be named",
+        "look at the destination's own log",
+    ),
+    "holds": (
+        "delivery stopped until somebody repairs something",
+        "if it goes on now, nothing; the log has the reasons",
+    ),
+    "sink_errors": (
+        "the sink raised or returned what is no result",
+        "correct the sink: an exception costs a retry",
+    ),
+}
+"""What delivery decided, by its name in ``stats()`` → what it means, and what to do."""
+
+_REPAIRS = {
+    "http 401": "give it its key: api_key= in init, or CXSDK_API_KEY",
+    "http 403": "give it a key that may write: api_key= in init, or CXSDK_API_KEY",
+    "http 407": "give the proxy its credentials",
+    "http 404": "nobody takes events at that path: correct the URL",
+    "http 405": "nobody takes events at that path: correct the URL",
+    "http 3": "it redirects, and events follow no redirect: use the URL that it points to",
+    "tls": "repair the certificate, or name its authority with ca=; it is never left unchecked",
+    "refuses too much": "a deploy on either side broke the contract: compare the versions, read its words;"
+    " delivery goes on by itself once a probe is taken",
+}
+"""Beginning of a hold's reason → what to do."""
 
 
 @attrs.define(frozen=True)
@@ -212,6 +268,47 @@ def leftovers(settings: Settings) -> Iterator[Finding]:
         waiting = max(each.pending.values(), default=0)
         if waiting and not each.alive and not each.problem:
             yield _left_behind(settings, each, place, waiting)
+
+
+def deliveries(settings: Settings) -> Iterator[Finding]:
+    """
+    Look at what living processes here say of their destinations, and explain it.
+    """
+    for each in inspect.spools(_root(settings)):
+        for name, figures in (each.status or {"sinks": {}})["sinks"].items():
+            place = f"{each.service}/{each.environment}: sink {name!r}"
+            waiting = each.pending.get(name, 0)
+            yield from _delivery(place, figures, waiting)
+
+
+def _delivery(place: str, figures: Mapping[str, Any], waiting: int) -> Iterator[Finding]:
+    seconds = figures.get("next_attempt")
+    again = f"tried again in {seconds:.0f} s" if isinstance(seconds, (int, float)) else "waits"
+    kept = f"{waiting} events wait, none is lost"
+    if figures.get("holding"):
+        reason = str(figures["holding"])
+        yield Finding("problem", "delivery", f"{place} is on hold: {reason}; {kept}; {again}",
+                      _repair(reason))  # fmt: skip
+    elif figures.get("breaker", "closed") != "closed":
+        yield Finding(
+            "problem",
+            "delivery",
+            f"{place} does not answer ({figures.get('last_error')}); {kept}; {again}",
+            "start or reach the destination; what waits is sent by itself then",
+        )
+    else:
+        yield Finding("ok", "delivery", f"{place}: {waiting} events wait")
+    decided = figures.get("decisions") or {}
+    for what, (words, todo) in DECISIONS.items():
+        if decided.get(what):
+            yield Finding("note", "delivery", f"{place}: {decided[what]} × {words}", todo)
+
+
+def _repair(reason: str) -> str:
+    for start, todo in _REPAIRS.items():
+        if reason.startswith(start):
+            return todo
+    return "the reason is the destination's own; repair it there, or correct the URL"
 
 
 def _left_behind(settings: Settings, found: inspect.Found, place: str, waiting: int) -> Finding:

@@ -48,6 +48,7 @@ def run(options: argparse.Namespace) -> int:
         _checks.versions,
         _checks.spool_place,
         _checks.leftovers,
+        _checks.deliveries,
         _checks.switches,
         lambda settings: _checks.collector(settings, options.timeout),
     )

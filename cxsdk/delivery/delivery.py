@@ -54,6 +54,9 @@ class Delivery:
         note: counts what is worth a look, such as ``retries``; must not block.
 
         rng: source of chance, for tests.
+
+        publish: gets the figures of all sinks about once a second while there is something to do,
+            from the keeper; may block on a disk.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Delivery:
         clock: Clock,
         note: Callable[[str, int], None] = _unnoted,
         rng: random.Random | None = None,
+        publish: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
         chance = rng if rng is not None else random.Random()  # noqa: S311 - jitter is no secret
         self._spool = spool
@@ -73,7 +77,9 @@ class Delivery:
             Line(name, sink, spool, options, clock=clock, note=note, rng=chance)
             for name, sink in sinks.items()
         ]
-        self._keeper = Keeper(spool, self._lines, clock=clock, linger=options.linger)
+        self._keeper = Keeper(
+            spool, self._lines, clock=clock, linger=options.linger, publish=publish
+        )
         self._lock = threading.RLock()
         self._threads: dict[str, threading.Thread] = {}
         self._at_work: dict[str, threading.Thread] = {}

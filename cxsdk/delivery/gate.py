@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections import defaultdict
 
 import attrs
 
@@ -52,10 +53,14 @@ class Gate:
         self.backoff = Backoff(options, rng)
         self.holding: Holding | None = None
         self.failures = 0
+        self.decided: defaultdict[str, int] = defaultdict(int)
+        """Decision → how often it was taken, for ``stats()``."""
         self._since: float | None = None
         self._throttles = 0
         self._paused_until = -math.inf
         self._asked_until = -math.inf
+        self._pace = options.max_events_per_second
+        self._paced_until = -math.inf
 
     def opens_at(self) -> float:
         """
@@ -63,7 +68,14 @@ class Gate:
         """
         if self.holding is not None:
             return max(self.holding.until, self._asked_until)
-        return self._paused_until
+        return max(self._paused_until, self._paced_until)
+
+    def sent(self, events: int, now: float) -> None:
+        """
+        Heed that *events* events went out: the next ones wait as long as the pace demands.
+        """
+        if self._pace is not None:
+            self._paced_until = max(now, self._paced_until) + events / self._pace
 
     def wait(self, now: float) -> float:
         """
@@ -87,6 +99,8 @@ class Gate:
         Heed a transient failure; return the seconds to wait.
         """
         affordable = self.budget.spend(uncertain=retry.uncertain)
+        self.decided["budget_empty"] += not affordable
+        self.decided["throttled"] += retry.throttled
         self.holding = None
         if retry.throttled:
             self._throttles += 1
@@ -94,7 +108,7 @@ class Gate:
         else:
             self.failures += 1
             self._since = now if self._since is None else self._since
-            self.breaker.fail()
+            self.decided["breaker_opened"] += self.breaker.fail()
             wait = self.backoff.wait(self.failures, now - self._since, affordable=affordable)
         if retry.after is not None and not math.isnan(retry.after):
             asked = self.backoff.asked(retry.after)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from cxsdk._clock import Clock
 from cxsdk._guard import voice
@@ -37,9 +38,20 @@ class Keeper:
 
         linger: seconds an event may wait for company; shorter ones make the ticks shorter while
             events come in.
+
+        publish: gets the figures of all lines with the chores, for whoever looks from outside.
     """
 
-    def __init__(self, spool: Spool, lines: Sequence[Line], *, clock: Clock, linger: float) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        lines: Sequence[Line],
+        *,
+        clock: Clock,
+        linger: float,
+        publish: Callable[[dict[str, Any]], None] | None = None,
+    ) -> None:
+        self._publish = publish
         self.bell = Bell()
         self._spool = spool
         self._lines = lines
@@ -80,6 +92,8 @@ class Keeper:
         if pressed or now - self._kept >= (_TICK_S if busy else _IDLE_CHORES_S) - tick / 2:
             self._kept = now
             self._spool.maintain()
+            if self._publish is not None:
+                self._publish({line.name: line.stats() for line in self._lines})
         return tick
 
     def _came_in(self) -> bool:

@@ -140,6 +140,8 @@ class Line:
             "lag": max(0.0, now - behind) if behind is not None else 0.0,
             "batch_size": self.picker.sizer.events,
             "budget": self.gate.budget.tokens,
+            # dict() of a dict is one step: the sender may add a name meanwhile.
+            "decisions": {what: n for what, n in dict(self.gate.decided).items() if n},
         }
 
     # ---- one step ------------------------------------------------------------------------
@@ -186,6 +188,10 @@ class Line:
         if self.gate.hurry(now, final=self._final):
             self.picker.shelf.bring_forward(now)
 
+    def _decide(self, what: str, count: int) -> None:
+        self.gate.decided[what] += count
+        self._note(what, count)
+
     # ---- what becomes of it --------------------------------------------------------------
 
     def _send(self, parcel: Parcel) -> None:
@@ -195,6 +201,7 @@ class Line:
             self.retries += 1
             self._note("retries", 1)
         result = self._ask_sink(parcel)
+        self.gate.sent(len(parcel), self._clock.monotonic())
         if self.lost:
             return  # the spool has another owner by now, or none
         self._settle(parcel, result)
@@ -203,7 +210,7 @@ class Line:
         try:
             result = self.sink.send(parcel.batch())
         except Exception as error:  # noqa: BLE001 - a sink is anyone's code
-            self._note("sink_errors", 1)
+            self._decide("sink_errors", 1)
             kind = type(error).__name__
             voice.say(
                 logging.ERROR,
@@ -214,7 +221,7 @@ class Line:
             )
             return Retry(f"the sink raised {kind}")
         if not isinstance(result, SendResult):
-            self._note("sink_errors", 1)
+            self._decide("sink_errors", 1)
             kind = type(result).__name__
             voice.say(
                 logging.ERROR,
@@ -309,7 +316,7 @@ class Line:
         """
         lost = min(result.unnamed, len(taken))
         self._spool.drop(self.name, taken[-lost:], "rejected_unnamed")
-        self._note("rejected_unnamed", lost)
+        self._decide("rejected_unnamed", lost)
         voice.say(
             logging.ERROR,
             f"unnamed:{self.name}",
@@ -346,7 +353,7 @@ class Line:
 
     def _split(self, parcel: Parcel, result: Split) -> None:
         self._answered()
-        self._note("splits", 1)
+        self._decide("splits", 1)
         parcel.trial = parcel.trial or Trial(len(parcel))
         self.picker.sizer.too_large(len(parcel), parcel.size)
         if len(parcel) > 1:
@@ -364,6 +371,7 @@ class Line:
         self.last_error = f"{result.reason} {result.detail}".strip()
         trial = parcel.trial = parcel.trial or Trial(len(parcel))
         if len(parcel) > 1:
+            self._decide("bisections", 1)
             self.picker.shelf.put(*parcel.halves())
             return
         trial.condemned.append(
@@ -418,7 +426,7 @@ class Line:
     def _stop(self, result: Hold, *, contract: bool) -> None:
         self.put_back()
         self.last_error = result.reason
-        self._note("holds", 1)
+        self._decide("holds", 1)
         self.gate.hold(result, self._clock.monotonic(), contract=contract)
         voice.say(
             logging.ERROR,
@@ -430,7 +438,7 @@ class Line:
 
     def _bury(self, condemned: list[Condemned]) -> None:
         for each in condemned:
-            self._note("buried", 1)
+            self._decide("buried", 1)
             self._spool.bury(self.name, each.record, each.reason, each.detail, each.attempts)
 
     def _release(self, records: Sequence[Record]) -> None:

@@ -19,6 +19,7 @@ from cxsdk.spool._record import VOIDED
 from cxsdk.spool.adoption import Adoption
 from cxsdk.spool.caps import Caps
 from cxsdk.spool.erasure import Tombstones
+from cxsdk.spool.notice import Notice
 from cxsdk.spool.segment import Segment
 from cxsdk.spool.store import Store
 from cxsdk.typing import Shed
@@ -62,6 +63,7 @@ class FileSpool(Store):
         self._on_switch = on_switch
         self._off = False
         self._adoption = Adoption(self)
+        self._notice = Notice(clock)
         self._caps = Caps(self)
         self._tombstones = Tombstones(self)
 
@@ -102,6 +104,17 @@ class FileSpool(Store):
                 self._note("maintain_failed", 1)
                 voice.say(logging.DEBUG, f"spool_maintain:{error!r:.80}", "spool: %s", error)
         self._tell()
+
+    def publish(self, sinks: dict[str, Any]) -> None:
+        """
+        Leave the sinks' figures where ``cxsdk doctor`` looks. For the keeper; may block on a disk.
+        """
+        home = self._home
+        if home is not None and not self._closed:
+            try:
+                self._notice.put(home.path, sinks)
+            except OSError:
+                self._note("notice_failed", 1)
 
     def _look_at_switch(self) -> None:
         now = self._clock.monotonic()

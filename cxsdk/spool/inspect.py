@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
 
 from cxsdk.errors import SpoolCorruptError
-from cxsdk.spool import _disk, cursor, directory
+from cxsdk.spool import _disk, cursor, directory, notice
 from cxsdk.spool._record import parse_header
 from cxsdk.spool.dead import covers
 from cxsdk.spool.erasure import Stone
@@ -47,6 +48,8 @@ class Found:
     oldest_ns: int = 0
     """When the oldest pending record's segment was begun, nanoseconds since 1970; 0: nothing."""
     dead_letters: int = 0
+    status: dict[str, Any] | None = None
+    """What a live owner last said of its sinks: ``{at, sinks: {name: figures}}``."""
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -115,12 +118,14 @@ def _look(path: Path, service: str, environment: str) -> Found:
             pending[sink] += _waiting(file, sink, found)
         if any(pending.values()):
             oldest = min(oldest or found.created_ns, found.created_ns)
+    alive = directory.is_locked(path)
     return Found(
         path=path,
         service=service,
         environment=environment,
         incarnation=path.name,
-        alive=directory.is_locked(path),
+        alive=alive,
+        status=notice.read(path) if alive else None,
         format=version,
         sinks=sinks,
         problem=problem,

@@ -18,10 +18,10 @@ from cxsdk.testing import capture
 LEAVE = """
 import os, sys
 import cxsdk as cx
-root, service, environment, url, count = sys.argv[1:]
+root, service, environment, url, count, linger = sys.argv[1:]
 cx.init(service, collector=url, environment=environment,
         spool=cx.SpoolOptions(directory=root, min_free_bytes=0),
-        delivery=cx.DeliveryOptions(linger=3600))
+        delivery=cx.DeliveryOptions(linger=float(linger)))
 for number in range(int(count)):
     cx.record("cart.add", customer=f"secret-{number}")
 print("done", flush=True)
@@ -129,10 +129,22 @@ def leave(tmp_path):
     """
     living = []
 
-    def left(count, *, service="shop", environment="production", url="http://127.0.0.1:9"):
+    def left(
+        count, *, service="shop", environment="production", url="http://127.0.0.1:9", linger=3600
+    ):
         root = tmp_path / "spool"
         process = subprocess.Popen(
-            [sys.executable, "-c", LEAVE, str(root), service, environment, url, str(count)],
+            [
+                sys.executable,
+                "-c",
+                LEAVE,
+                str(root),
+                service,
+                environment,
+                url,
+                str(count),
+                str(linger),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
 from cxsdk.collector import Collector
+from cxsdk.testing.faults import FaultCollector, status
 
 
 @pytest.fixture
@@ -176,3 +178,18 @@ def test_it_touches_nothing(doctor, tmp_path):
     """The spool root is not made by looking for it."""
     doctor()
     assert not (tmp_path / "spool").exists()
+
+
+def test_a_living_service_on_hold_is_explained(doctor, leave):
+    """What a running process says of its sink is read from outside, with what to do."""
+    with FaultCollector(status(401)) as strict:
+        leave(5, service="lives", url=strict.url, linger=0)
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            code, _, findings = doctor(CXSDK_SERVICE="lives")
+            if "delivery" in problems(findings):
+                break
+    assert code == 1
+    assert "is on hold: http 401" in problems(findings)["delivery"]["words"]
+    assert "5 events wait, none is lost" in problems(findings)["delivery"]["words"]
+    assert "CXSDK_API_KEY" in problems(findings)["delivery"]["todo"]

@@ -187,7 +187,7 @@ def test_everything_noted_is_explained():
     """
     What is counted beside events is in the table.
     """
-    literal = found(r'note\(\s*"(\w+)"')
+    literal = found(r'note\(\s*"(\w+)"', r'_decide\(\s*"(\w+)"')
     assert literal == listed("## What is worth a look")
 
 
