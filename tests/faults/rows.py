@@ -105,7 +105,10 @@ class Trial:
 
     def emitted(self, process: Any) -> None:
         """Wait until the last call returned."""
-        assert process.stdout.readline() == "emitted\n", "the worker failed before it had emitted"
+        word, _, raised = process.stdout.readline().partition(" ")
+        assert word == "emitted", "the worker failed before it had emitted"
+        if int(raised):
+            self.outcome.remark = f"{int(raised):,} calls raised into the host"
         self.outcome.accepted, self.outcome.blocked_ms = self.board.read()
 
     def ends(self, process: Any) -> None:
