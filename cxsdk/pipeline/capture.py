@@ -23,8 +23,9 @@ from cxsdk.errors import CXError, InvalidEventError, SpoolFullError
 from cxsdk.pipeline.consent import ConsentGate
 from cxsdk.pipeline.customers import ANONYMOUS, Customers, Known
 from cxsdk.pipeline.draft import Draft
-from cxsdk.pipeline.encode import Encoder, plain
+from cxsdk.pipeline.encode import Encoder
 from cxsdk.pipeline.loss import Losses
+from cxsdk.pipeline.plain import plain
 from cxsdk.pipeline.redact import Redactor
 from cxsdk.pipeline.sample import Sampler
 from cxsdk.pipeline.touchpoints import Touchpoints
@@ -78,7 +79,7 @@ class Capture:
         self.losses = Losses(clock.time_ns, self._unplain)
         self.encoder = Encoder(settings, self.gate, self.touchpoints, self.instance)
         self._redactor = Redactor(settings.privacy.deny_keys) if settings.privacy.redact else None
-        self.words = Words(self._redactor)
+        self.words = Words(self._redactor, settings.capture.max_event_bytes)
         self._sampler = Sampler(settings.capture.sample)
         self._spool = spool
         self._ledger = ledger
