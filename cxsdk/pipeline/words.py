@@ -63,7 +63,8 @@ class Words:
         if data.get("ext"):
             data["ext"] = self.redacted(plain(data["ext"]))
         if data.get("traits"):
-            data["traits"] = self.redacted(plain(dict(data["traits"])))
+            # None where nothing is left: absent, not an empty mapping.
+            data["traits"] = self.redacted(plain(dict(data["traits"]))) or None
         if data.get("expectations"):
             data["expectations"] = self.redacted(data["expectations"])
         cuts = [self._fit(data, name) for name in _FREE_TEXT]
@@ -95,6 +96,9 @@ class Words:
         return is_cut or len(facts[name]) < len(fitted)
 
     def _text(self, text: str) -> str:
+        if not text.isascii():
+            # Half a character of a broken client must not cost the customer's words.
+            text = text.encode("utf-8", "replace").decode()
         return self._redactor.text(text) if self._redactor else text
 
     def _redact_answer(self, answer: Any) -> Any:
