@@ -145,7 +145,7 @@ def amount_text(amount: Any, path: str) -> str:
     """
     if isinstance(amount, bool) or not isinstance(amount, (str, int, Decimal)):
         raise InvalidEventError(
-            path, "no float: a Decimal, an int or text such as '19.90'", describe(amount)
+            path, "a Decimal, an int or text such as '19.90' (floats are refused)", describe(amount)
         )
     return f"{amount:f}" if isinstance(amount, Decimal) else str(amount)
 
