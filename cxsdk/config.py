@@ -105,7 +105,12 @@ SWITCHES: tuple[Setting, ...] = (
 ``OFF`` in the spool root."""
 
 _SERVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}\Z")
+_URI = re.compile(r"(?=.{3,500}\Z)[A-Za-z][A-Za-z0-9+.\-]*:[!-~]+\Z")
 _NAMESPACE = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*){0,4}\Z")
+
+
+def _is_short(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= 200 and value.isprintable()
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -141,6 +146,15 @@ class Settings:
                 raise ConfigurationError(
                     f"{name}: expected 1 to 80 letters, digits, '.', '_' or '-', got {value!r}"
                 )
+        if self.version is not None and not _is_short(self.version):
+            raise ConfigurationError(
+                f"version: expected 1 to 200 printable characters, got {self.version!r:.80}"
+            )
+        if self.source and not (isinstance(self.source, str) and _URI.match(self.source)):
+            raise ConfigurationError(
+                "source: expected an absolute URI such as urn:service:shop or"
+                f" https://shop.example/api, got {self.source!r:.80}"
+            )
         for name in ("namespace", "type_prefix"):
             if not _NAMESPACE.match(getattr(self.capture, name)):
                 raise ConfigurationError(
@@ -239,7 +253,7 @@ def _check(row: Setting, value: Any) -> None:
     elif row.group:
         group = {row.group: _GROUPS[row.group](**{row.name: value})}
         Settings(service="check", **group)
-    elif row.name in {"service", "environment"}:
+    elif row.name in {"service", "environment", "version"}:
         Settings(**{"service": "check", row.name: value})
 
 

@@ -6,7 +6,7 @@ Kept in contextvars, so threads, tasks and concurrent requests never see each ot
 
 from __future__ import annotations
 
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
 
@@ -43,7 +43,7 @@ def as_purposes(said: Any) -> Any:
         return said
     if isinstance(said, str):
         return (said,)
-    return tuple(said) if isinstance(said, (list, set, frozenset)) else said
+    return tuple(said) if isinstance(said, (list, set, frozenset)) else (said,)
 
 
 def _over(ours: tuple[Any, ...], theirs: tuple[Any, ...]) -> Any:
@@ -56,8 +56,9 @@ class Scope:
 
     A context manager, also for ``async with``. What a level does not say, it takes from the
     level around it; another customer does not inherit the ids and the consent of the one
-    before. Somebody who was not named before keeps both. Never raises and never blocks; a wrong value is refused, counted and logged once
-    when an event needs it. May be entered again, but not by two tasks at a time.
+    before. Somebody who was not named before keeps both. Never raises and never blocks; a wrong
+    value is refused, counted and logged once when an event needs it. May be kept and entered
+    again, also by many threads and tasks at a time.
 
     Args:
         customer: the host's id of the customer. It becomes a pseudonym where a key is set.
@@ -78,7 +79,22 @@ class Scope:
         correlation: id of the journey or case, stands on the events as ``correlationid``.
     """
 
-    __slots__ = ("_entered", "_token", "consent", "correlation", "last", "purposes", "where", "who")
+    _kept: Scope
+    """The scope that this one is a copy of; a scope that is itself entered has none."""
+
+    _outer: Scope | None
+
+    __slots__ = (
+        "_is_new",
+        "_kept",
+        "_outer",
+        "consent",
+        "correlation",
+        "last",
+        "purposes",
+        "where",
+        "who",
+    )
 
     def __init__(
         self,
@@ -105,14 +121,14 @@ class Scope:
         self.purposes = as_purposes(purposes)
         self.correlation = correlation
         self.last: str | None = None
-        self._token: Token[Scope | None] | None = None
-        self._entered: list[Token[Scope | None]] | None = None
+        self._is_new = True
 
     def _inside(self, outer: Scope) -> Scope:
         """
         Return this level completed from *outer*.
         """
         made = Scope.__new__(Scope)
+        made._is_new = False
         who, theirs = self.who, outer.who
         if who[0] is None and who[1] is None:
             # An account or session more does not change who the customer is.
@@ -140,15 +156,17 @@ class Scope:
 
     def __enter__(self) -> Scope:
         outer = current_scope.get()
-        if outer is None:
-            # A scope kept for many requests: what happened in the last one is not of this one.
-            self.last = None
+        if outer is None and self._is_new:
+            # Entered for the first time, as most are: no copy. Threads switch at calls only, so
+            # no two of them come here.
+            self._is_new = False
             entered = self
         else:
-            entered = self._inside(outer)
-        if self._token is not None:
-            self._entered = [*(self._entered or ()), self._token]
-        self._token = current_scope.set(entered)
+            # A scope kept for many requests: what happened in one is not of the others.
+            entered = self._inside(_NOTHING if outer is None else outer)
+            entered._kept = self
+        entered._outer = outer
+        current_scope.set(entered)
         return entered
 
     def __exit__(
@@ -157,14 +175,10 @@ class Scope:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        token = self._token
-        self._token = self._entered.pop() if self._entered else None
-        if token is not None:
-            try:
-                current_scope.reset(token)
-            except ValueError:
-                # Left in another context than entered: that one ends with its own copy.
-                pass
+        entered = current_scope.get()
+        # Left in another context than entered: that one ends with its own copy.
+        if entered is not None and (entered is self or getattr(entered, "_kept", None) is self):
+            current_scope.set(entered._outer)
 
     async def __aenter__(self) -> Scope:
         return self.__enter__()
@@ -177,5 +191,7 @@ class Scope:
     ) -> None:
         self.__exit__(kind, error, trace)
 
+
+_NOTHING = Scope()
 
 scope = Scope

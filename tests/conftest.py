@@ -10,6 +10,8 @@ import pytest
 
 from cxsdk import _default, _exit, _guard
 
+pytest_plugins = ["pytester"]
+
 
 @pytest.fixture(autouse=True)
 def _no_default_client() -> Iterator[None]:

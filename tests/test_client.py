@@ -249,3 +249,24 @@ def test_an_exception_raised_by_an_installed_host_is_not_swallowed() -> None:
     assert _is_inner(f"{packages}/msgspec/json.py")
     assert _is_inner(os.__file__)
     assert _is_inner(cx.__file__)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("source", "not a uri"), ("source", 5), ("version", 5), ("version", "x" * 201)],
+)
+def test_what_stands_on_every_event_is_checked_at_init(name: str, value: Any) -> None:
+    """A wrong source or version would make every event invalid, so init refuses it by name."""
+    with pytest.raises(cx.ConfigurationError, match=f"{name}: expected"):
+        cx.Client("shop", **{name: value})
+
+
+def test_a_wrong_version_in_the_environment_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A deployment does not fail over it; a warning says so."""
+    monkeypatch.setenv("CXSDK_VERSION", "x" * 500)
+    client = cx.Client("shop")
+
+    assert client.settings.version is None
+    assert 1 == sum("CXSDK_VERSION" in record.getMessage() for record in caplog.records)

@@ -18,7 +18,7 @@ from cxsdk.events import vocabulary as v
 from cxsdk.events._block import dump, load, plan
 from cxsdk.events.envelope import Event, read_type
 from cxsdk.events.families import FAMILIES, Data
-from cxsdk.events.kinds import describe
+from cxsdk.events.kinds import Kind, describe
 
 __all__ = [
     "decode",
@@ -26,13 +26,26 @@ __all__ = [
     "encode_wire",
     "encoder",
     "from_wire",
+    "kind_of",
     "read_json",
     "schema_urn",
     "subject_of",
     "to_wire",
 ]
 
-encoder = msgspec.json.Encoder(decimal_format="string")
+
+def _exact(value: Any) -> Any:
+    """
+    Return a subclass of text or a number (a safe string, another library's float) as what it is.
+    """
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, (int, float)):
+        return int(value) if isinstance(value, int) else float(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+encoder = msgspec.json.Encoder(decimal_format="string", enc_hook=_exact)
 _ENVELOPE = plan(Event).names
 _EXTENSION = re.compile(r"[a-z0-9]{1,20}\Z")
 _SUBJECTS = {
@@ -44,6 +57,13 @@ _SUBJECTS = {
     "identity": ("identity", "identity_id"),
     "prompt": ("offer", "offer_id"),
 }
+
+
+def kind_of(attribute: str) -> Kind:
+    """
+    Return what checks the envelope's *attribute*, by its name on the wire.
+    """
+    return next(row[2] for row in plan(Event).fields if row[1] == attribute)
 
 
 def schema_urn(family: str) -> str:

@@ -50,6 +50,8 @@ def arg(path: str) -> Arg:
     return Arg(path)
 
 
+_GATHERING = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
 Finder = Callable[[tuple[Any, ...], dict[str, Any]], Any]
 
 
@@ -92,6 +94,11 @@ def _by_path(wanted: Arg, function: Callable[..., Any], field: str) -> Finder:
         raise ConfigurationError(
             f"{field}={wanted!r}: {getattr(function, '__qualname__', function)} has no parameter"
             f" {name!r}; it has: {listed}"
+        )
+    if name in parameters and parameters[name].kind in _GATHERING:
+        raise ConfigurationError(
+            f"{field}={wanted!r}: {name!r} gathers other arguments; name one of these, such as"
+            " cx.arg('user_id')"
         )
     positional = [
         p.name

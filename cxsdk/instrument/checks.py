@@ -4,17 +4,20 @@ Checks of what a handler says about its interaction, and their wire form.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any
 
 from cxsdk.errors import InvalidEventError
 from cxsdk.events import vocabulary as v
-from cxsdk.events._kind import describe
+from cxsdk.events._kind import describe, under
 
 __all__ = [
     "FACTS",
+    "amount_text",
     "check_reason",
     "checked",
+    "id_text",
     "milliseconds",
     "no_such_fact",
     "not_in",
@@ -64,15 +67,15 @@ def no_such_fact(name: str) -> InvalidEventError:
     )
 
 
-def check_reason(value: Any) -> None:
+def check_reason(value: Any, path: str = "interaction.reason") -> None:
     """
-    Raise `InvalidEventError` unless *value* is a token.
+    Raise `InvalidEventError` naming *path* unless *value* is a token.
     """
     from cxsdk.events.model import Interaction as Model
     from cxsdk.events.model import plan
 
     kind = next(row[2] for row in plan(Model).fields if row[1] == "reason")
-    kind.check(value, "interaction.reason")
+    kind.check(value, path)
 
 
 def party_wire(value: Any) -> dict[str, Any]:
@@ -99,14 +102,52 @@ def checked(cls: str, path: str, values: Mapping[str, Any]) -> dict[str, Any]:
     return model.dump(made)
 
 
-def refs_wire(refs: Mapping[str, Any]) -> list[dict[str, Any]]:
+def refs_wire(refs: Mapping[str, Any], wrong: Callable[[Exception], None]) -> list[dict[str, Any]]:
     """
-    Return references as the wire has them: type and id.
+    Return references as the wire has them: type and id. What does not fit goes to *wrong*.
     """
-    return [
-        checked("Ref", f"interaction.refs.{name}", {"type": name, "id": str(item)})
-        for name, item in refs.items()
-    ]
+    out = []
+    for name, item in refs.items():
+        path = under("interaction.refs", name)
+        if item is None:
+            continue
+        try:
+            out.append(checked("Ref", path, {"type": name, "id": id_text(item, path)}))
+        except InvalidEventError as error:
+            wrong(error)
+    return out
+
+
+def id_text(value: Any, path: str) -> str:
+    """
+    Return an id of the host's as text; types that are no id are a mistake.
+
+    Raises:
+        InvalidEventError: it is empty, or of a type such as bytes, bool or list.
+    """
+    is_none = value is None or isinstance(value, (bool, float, bytes, dict, list, tuple, set))
+    text = "" if is_none else str(value)
+    cls: Any = type(value)
+    # The text of an object that has none of its own is its address: another one in every process.
+    if cls.__str__ is object.__str__ and cls.__repr__ is object.__repr__:
+        text = ""
+    if not text.strip() or not text.isprintable():
+        raise InvalidEventError(path, "an id as text", describe(value))
+    return text
+
+
+def amount_text(amount: Any, path: str) -> str:
+    """
+    Return an amount of money as decimal text, never with an exponent.
+
+    Raises:
+        InvalidEventError: it is no Decimal, int or text.
+    """
+    if isinstance(amount, bool) or not isinstance(amount, (str, int, Decimal)):
+        raise InvalidEventError(
+            path, "a Decimal, an int or text such as '19.90' (floats are refused)", describe(amount)
+        )
+    return f"{amount:f}" if isinstance(amount, Decimal) else str(amount)
 
 
 def milliseconds(seconds: Any, path: str) -> int:
@@ -128,13 +169,16 @@ def settle(fields: dict[str, Any], duration_ms: int) -> None:
     settled = []
     for expectation in fields["expectations"]:
         found: dict[str, Any] = {}
-        if expectation["metric"] in {"wait_ms", "duration_ms"} and "actual" not in expectation:
+        most = expectation.get("expected")
+        is_measured = expectation["metric"] in {"wait_ms", "duration_ms"}
+        # Of what was not said as a number nobody can tell here whether it was met.
+        if is_measured and "actual" not in expectation and isinstance(most, (int, float)):
             is_wait = expectation["metric"] == "wait_ms"
             actual = fields.get("wait_ms") if is_wait else duration_ms
             if actual is None:
                 found = {"met": "unknown"}
             else:
-                met = actual <= expectation["expected"]
+                met = actual <= most
                 found = {"actual": actual, "met": "yes" if met else "no"}
         both = {**expectation, **found}
         settled.append(checked("Expectation", "interaction.expectations", both))

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from typing import Any
 
 from cxsdk.errors import ConfigurationError
 from cxsdk.instrument.arguments import finder
+from cxsdk.instrument.checks import check_reason
 from cxsdk.instrument.interaction import Interaction
 from cxsdk.scope import current_interaction
 
 __all__ = ["decorate"]
+
+_TASK_LIBRARIES = frozenset({"celery", "dramatiq", "huey", "procrastinate", "taskiq"})
 
 Open = Callable[[tuple[Any, ...], dict[str, Any]], Interaction]
 
@@ -27,7 +30,9 @@ def decorate(template: Interaction, function: Any) -> Any:
     Return *function* with every call recorded as an interaction like *template*.
 
     Raises:
-        ConfigurationError: *function* is a class, or no function at all.
+        ConfigurationError: *function* is a class, a task, or no function at all; ``fails``,
+            ``ignore`` or ``classify`` is not what it must be.
+        InvalidEventError: a fixed fact does not fit the standard.
     """
     if isinstance(function, (classmethod, staticmethod)):
         return type(function)(decorate(template, function.__func__))
@@ -36,19 +41,60 @@ def decorate(template: Interaction, function: Any) -> Any:
             f"cx.interaction: expected a function or method, got {function!r}. Stand next to the"
             " def, below the decorators of the framework."
         )
+    _check_order(function)
     opens = _opener(template, function)
-    if inspect.isasyncgenfunction(function):
+    # An object that is called is what its class's __call__ is.
+    body = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004
+    if isinstance(function, functools.partial):
+        body = function
+    if inspect.isasyncgenfunction(body):
         return _async_generator(function, opens)
-    if inspect.isgeneratorfunction(function):
+    if inspect.isgeneratorfunction(body):
         return _generator(function, opens)
-    if inspect.iscoroutinefunction(function):
+    if inspect.iscoroutinefunction(body):
         return _coroutine(function, opens)
     return _plain(function, opens)
+
+
+def _check_order(function: Any) -> None:
+    """
+    Refuse a task: its workers call what is inside of it, so that nothing would ever be recorded.
+    """
+    package = type(function).__module__.partition(".")[0]
+    # Not asked of a task of a known library: a lazy one would be resolved by the question.
+    if package in _TASK_LIBRARIES or (inspect.isfunction(function) and hasattr(function, "delay")):
+        raise ConfigurationError(
+            f"cx.interaction: expected a function, got a task ({type(function).__name__}) of a job"
+            " queue. Its workers call what is inside of it: stand below its decorator, next to the"
+            " def."
+        )
+
+
+def _check_classes(template: Interaction) -> None:
+    """
+    Check here what else shows only when a call fails.
+
+    Raises:
+        ConfigurationError: a key of *fails* or an item of *ignore* is no exception class.
+        InvalidEventError: a reason in *fails* is no token.
+    """
+    fails = template._fails or {}
+    ignore, classify = template._options or ((), None)
+    if not isinstance(fails, Mapping):
+        raise ConfigurationError("fails: expected a mapping of exception classes to reasons")
+    for cls in (*fails, *(ignore if isinstance(ignore, (tuple, list)) else (ignore,))):
+        if not (inspect.isclass(cls) and issubclass(cls, BaseException)):
+            raise ConfigurationError(f"fails, ignore: expected exception classes, got {cls!r:.80}")
+    for reason in fails.values():
+        check_reason(reason, "interaction.fails")
+    if classify is not None and not callable(classify):
+        raise ConfigurationError(f"classify: expected a function, got {type(classify).__name__}")
 
 
 def _opener(template: Interaction, function: Callable[..., Any]) -> Open:
     source, fails, options = template._source, template._fails, template._options
     # Checked here: a wrong name stops the import, not a customer.
+    _check_classes(template)
     site = source.new_site(template._site, _label(function))
     find = finder(template.customer, function, "customer")
 

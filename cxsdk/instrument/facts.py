@@ -6,13 +6,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from cxsdk._clock import to_ns
 from cxsdk._ids import keyed_id, new_id
 from cxsdk.errors import InvalidEventError
+from cxsdk.events._kind import describe, under
+from cxsdk.instrument.checks import amount_text, id_text
 from cxsdk.instrument.interaction import Interaction, ambient_customer
+from cxsdk.instrument.nothing import NoInteraction
 from cxsdk.pipeline.draft import Draft
+from cxsdk.pipeline.plain import plain
 from cxsdk.scope import NOBODY, Scope, Who, current_interaction, current_scope, is_other
 from cxsdk.typing import Accepted, Dropped
 
@@ -47,9 +52,12 @@ class Fact:
         customer: Any = None,
         at: datetime | None = None,
         key: str | None = None,
+        role: str = "",
         anonymous: str | None = None,
     ) -> None:
         now = capture.time_ns()
+        # The same key of two roles (made, kept) is two events.
+        self.key = None if key is None else id_text(key, "key")
         self.capture = capture
         self.scope: Scope | None = current_scope.get()
         self.open: Interaction | None = current_interaction.get()
@@ -61,7 +69,9 @@ class Fact:
             action,
             capture.known(who),
             now if at is None else _moment(at, "at"),
-            new_id() if key is None else keyed_id(capture.settings.source, f"{family}.{key}"),
+            new_id()
+            if self.key is None
+            else keyed_id(capture.settings.source, f"{family}.{role}{self.key}"),
             {},
         )
         self.draft.recorded_ns = now if at is not None else None
@@ -104,12 +114,16 @@ class Fact:
         """
         Take the team's own attributes and references.
         """
-        if attributes:
-            self.draft.attributes = dict(attributes)
-        if refs:
-            self.draft.data["refs"] = [
-                {"type": name, "id": str(item)} for name, item in refs.items()
+        if attributes is not None:
+            self.draft.attributes = dict(_mapping(attributes, "attributes"))
+        self.put(
+            refs=[
+                {"type": name, "id": id_text(item, under("refs", name))}
+                for name, item in _mapping(refs or {}, "refs").items()
+                if item is not None
             ]
+            or None
+        )
 
     def place(self, **where: Any) -> None:
         """
@@ -124,6 +138,12 @@ class Fact:
         Hand the draft to capture; return `Accepted` or `Dropped`.
         """
         return self.capture.fact(self.draft, self.said, self.purposes)
+
+
+def _mapping(value: Any, field: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise InvalidEventError(field, "a mapping of names to values", describe(value))
+    return value
 
 
 def _moment(at: Any, field: str) -> int:
@@ -156,7 +176,7 @@ def about_wire(about: Any, fact: Fact, *, needed: bool) -> dict[str, Any] | None
 
     Args:
         about: None, an interaction or its id, a list of ids, an `About`, or a mapping of its
-            fields.
+            fields. What `current` returns outside of an interaction counts as None.
 
         fact: gives the open or last interaction as the default.
 
@@ -165,7 +185,7 @@ def about_wire(about: Any, fact: Fact, *, needed: bool) -> dict[str, Any] | None
     Raises:
         InvalidEventError: *about* is something else.
     """
-    if about is None:
+    if about is None or isinstance(about, NoInteraction):
         if not needed:
             return None
         current = fact.interaction_id
@@ -216,16 +236,21 @@ def answers_of(
         if value is not None:
             instruments.append(name)
             scale = {"min": low, "max": high, "better": "higher"}
+            value = _number(value, f"feedback.{name}", f"a number from {low:g} to {high:g}")
             answers.append(
                 {"question": name, "dimension": dimension, "value": value, "scale": scale}
             )
     if rating is not None:
         if not isinstance(rating, (tuple, list)) or len(rating) != 2:
             raise InvalidEventError("feedback.rating", "a pair such as (4, 5): value, highest")
-        scale = {"min": min(1, rating[0]), "max": rating[1], "better": "higher"}
+        given, highest = (
+            _number(n, "feedback.rating", "two numbers, as in (4, 5)") for n in rating
+        )
+        scale = {"min": min(1, given), "max": highest, "better": "higher"}
         instruments.append("rating")
-        answers.append({"question": "rating", "value": rating[0], "scale": scale})
-    if text:
+        answers.append({"question": "rating", "value": given, "scale": scale})
+    # A form's empty comment is none, also where it holds a blank.
+    if text and not (isinstance(text, str) and text.isspace()):
         answers.append({"question": "comment", "text": text, **({"lang": lang} if lang else {})})
         instruments.append("open_text")
     if not answers:
@@ -233,6 +258,14 @@ def answers_of(
             "feedback", "one of csat, nps, ces, rating, versus_expectation, text", "nothing"
         )
     return answers, instruments[0]
+
+
+def _number(value: Any, field: str, expected: str) -> Any:
+    # Text is no number, even where it looks like one, and neither is True.
+    number = float(value) if isinstance(value, Decimal) else plain(value)
+    if type(number) not in {int, float}:
+        raise InvalidEventError(field, expected, describe(value))
+    return number
 
 
 def due_wire(
@@ -259,6 +292,10 @@ def due_wire(
             )
         out["due_date"] = due_date.isoformat()
     if window is not None:
+        if not isinstance(window, (tuple, list)) or len(window) != 2:
+            raise InvalidEventError(
+                "commitment.window", "a pair of aware datetimes: from, to", describe(window)
+            )
         first, last = window
         out["window"] = {
             "from": rfc3339_ns(_moment(first, "commitment.window.from")),
@@ -278,6 +315,6 @@ def money_wire(value: tuple[Any, str] | None, field: str) -> dict[str, str] | No
     """
     if value is None:
         return None
-    if not isinstance(value, (tuple, list)) or len(value) != 2 or isinstance(value[0], float):
-        raise InvalidEventError(field, "a pair such as ('19.90', 'EUR'); floats are refused")
-    return {"amount": str(value[0]), "currency": value[1]}
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise InvalidEventError(field, "a pair such as ('19.90', 'EUR')", describe(value))
+    return {"amount": amount_text(value[0], f"{field}.amount"), "currency": value[1]}

@@ -99,13 +99,15 @@ class Identities(Base):
 
             reason: a token, such as ``duplicate_account``.
         """
-        if keep == absorb:
-            raise InvalidEventError("identity.previous", "another customer than keep", "the same")
         fact = Fact(capture, "identity", "linked", customer=keep, at=at, key=key)
+        previous = capture.known((absorb, None, None, None))
+        # By their wire forms: a path gives "42" where a database gives 42.
+        if previous.tag == capture.known((keep, None, None, None)).tag:
+            raise InvalidEventError("identity.previous", "another customer than keep", "the same")
         fact.put(
             identity_id=fact.draft.id,
             op="linked",
-            previous=capture.known((absorb, None, None, None)).block,
+            previous=previous.block,
             reason=reason,
             assurance=assurance,
         )

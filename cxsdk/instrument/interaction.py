@@ -86,6 +86,8 @@ class Interaction(Said):
 
     def __enter__(self) -> Interaction:
         try:
+            # First, so that what happens inside of one that never begins finds its customer too.
+            self._scope = current_scope.get()
             capture = self._source.capture()
             if capture is None:
                 self._result = self._source.off()
@@ -95,7 +97,6 @@ class Interaction(Said):
                     self._site = self._source.sites.get(site) or self._source.site(site)
                 elif self._result is not None:
                     self._begin_again()
-                self._scope = current_scope.get()
                 self._began_ns = capture.time_ns()
                 self._began = capture.monotonic_ns()
                 self._capture = capture
@@ -246,10 +247,14 @@ class Interaction(Said):
         if self._id is None:
             self._id = new_id(self._began_ns)
         customers = capture.customers
+        try:
+            known = customers.memo.get(who) or customers.resolve(who)
+        except TypeError:
+            known = customers.resolve(who)  # what cannot be a key: refused there by name
         draft = Draft(
             "interaction",
             "completed",
-            customers.memo.get(who) or customers.resolve(who),
+            known,
             # The wall clock may jump while the call runs; the length of the call is known.
             self._began_ns + elapsed,
             self._id,
@@ -277,7 +282,7 @@ class Interaction(Said):
             else:
                 self._wrong(no_such_fact(name))
         if self._refs:
-            fields["refs"] = refs_wire(self._refs)
+            fields["refs"] = refs_wire(self._refs, self._wrong)
         if "expectations" in fields:
             settle(fields, duration_ms)
             fields["expectations"] = capture.words.redacted(fields["expectations"])

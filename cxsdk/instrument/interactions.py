@@ -182,7 +182,8 @@ class Interactions(Base):
 
             at: when it happened, aware; now by default.
 
-            key: the other system's key; the same key is the same event, stored once.
+            key: the other system's key, text or a number, not empty; the same key is the same
+                event, stored once.
 
             by: who performed it, such as ``cx.partner("carrier", org="dhl")``.
 

@@ -49,14 +49,15 @@ class Perceptions(Base):
         Record how the customer saw it. Kept on the vital lane, whatever the consent.
 
         Args:
-            csat: 1 to 5. nps: 0 to 10. ces: 1 to 7, 7 being easy.
+            csat: 1 to 5. nps: 0 to 10. ces: 1 to 7, 7 being easy. Numbers, not text.
 
             rating: value and highest, such as ``(4, 5)``.
 
             versus_expectation: ``much_worse``, ``worse``, ``as_expected``, ``better``,
                 ``much_better``.
 
-            text: the customer's words; redacted before they are kept. lang: BCP 47.
+            text: the customer's words; redacted before they are kept, cut to 8,000 characters.
+                lang: BCP 47.
 
             about: an interaction, its id, or `About`; by default the open interaction, else the
                 last one of this scope, else the relationship as a whole.
@@ -113,7 +114,8 @@ class Perceptions(Base):
         Args:
             reaction: ``repurchase``, ``renew``, ``refer``, ``complain``, ``cancel``, …
 
-            evidence: ``observed``, ``declared`` by the customer, or ``inferred``.
+            evidence: ``observed``, ``declared`` by the customer, or ``inferred``. Only what was
+                declared is taken whatever the consent.
 
             attribution: how the link to *about* is known: ``asserted``, ``rule``, ``model``.
 

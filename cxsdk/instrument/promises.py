@@ -4,12 +4,15 @@ Promises and problems: what the company owes, and what went wrong.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
+from cxsdk.errors import InvalidEventError
+from cxsdk.events._kind import describe
 from cxsdk.instrument.base import Base, Result, verb
-from cxsdk.instrument.checks import milliseconds
+from cxsdk.instrument.checks import id_text, milliseconds
 from cxsdk.instrument.facts import (
     IN_FORCE_KINDS,
     Fact,
@@ -158,14 +161,13 @@ class Promises(Base):
 
             value: a pair such as ``("19.90", "EUR")``.
         """
-        made_key = None if key is None else f"made.{key}"
-        fact = Fact(capture, "commitment", "made", customer=customer, at=at, key=made_key)
+        fact = Fact(capture, "commitment", "made", customer=customer, at=at, key=key, role="made.")
         fact.put(
-            commitment_id=key or fact.draft.id,
+            commitment_id=fact.key or fact.draft.id,
             state="made",
             kind=kind,
             promised_by=wire_of(by, "by") or {"kind": "company"},
-            duty=duty or ("in_force_until" if kind in IN_FORCE_KINDS else "deliver_by"),
+            duty=duty or ("in_force_until" if str(kind) in IN_FORCE_KINDS else "deliver_by"),
             made_in=fact.interaction_id,
             about=about_wire(about, fact, needed=False),
             value=money_wire(value, "value"),
@@ -203,8 +205,16 @@ class Promises(Base):
         due: tuple[Any, Any, Any, Any] = (None, None, None, None),
         facts: Mapping[str, Any] | None = None,
     ) -> Result:
-        own_key = f"{state}.{key}" if state in _FINAL else None
-        fact = Fact(capture, "commitment", state, customer=customer, at=at, key=own_key)
+        key = id_text(key, "commitment.key")
+        fact = Fact(
+            capture,
+            "commitment",
+            state,
+            customer=customer,
+            at=at,
+            key=key if state in _FINAL else None,
+            role=f"{state}.",
+        )
         late_ms = None if late_by is None else milliseconds(late_by, "commitment.late_by")
         fact.put(commitment_id=key, state=state, lateness_ms=late_ms, **(facts or {}))
         fact.put(**due_wire(*due))
@@ -250,9 +260,16 @@ class Promises(Base):
 
             key: the problem's own key, under which `resolved` finds it; also its id.
         """
-        own_key = None if key is None else f"encountered.{key}"
-        fact = Fact(capture, "problem", "encountered", customer=customer, at=at, key=own_key)
-        _problem(fact, key, problem, severity, user_visible=user_visible)
+        fact = Fact(
+            capture,
+            "problem",
+            "encountered",
+            customer=customer,
+            at=at,
+            key=key,
+            role="encountered.",
+        )
+        _problem(fact, problem, severity, user_visible=user_visible)
         fact.put(
             recovered=recovered,
             error=_error(error),
@@ -289,17 +306,18 @@ class Promises(Base):
 
             resolution: a token, such as ``refunded``.
         """
-        fact = Fact(capture, "problem", "resolved", customer=customer, at=at, key=f"resolved.{key}")
-        _problem(fact, key, problem, severity, user_visible=user_visible)
+        key = id_text(key, "problem.key")
+        fact = Fact(
+            capture, "problem", "resolved", customer=customer, at=at, key=key, role="resolved."
+        )
+        _problem(fact, problem, severity, user_visible=user_visible)
         fact.put(resolution=resolution)
         return fact.capture_it()
 
 
-def _problem(
-    fact: Fact, key: str | None, problem: str, severity: str, *, user_visible: bool
-) -> None:
+def _problem(fact: Fact, problem: str, severity: str, *, user_visible: bool) -> None:
     fact.put(
-        problem_id=key or fact.draft.id,
+        problem_id=fact.key or fact.draft.id,
         problem=problem,
         severity=severity,
         user_visible=user_visible,
@@ -309,6 +327,10 @@ def _problem(
 def _error(error: BaseException | None) -> dict[str, str] | None:
     if error is None:
         return None
+    if not isinstance(error, BaseException):
+        raise InvalidEventError(
+            "problem.error", "an exception; words belong into detail", describe(error)
+        )
     _, _, name = judge(error, None, (), None)
     return {"type": name or type(error).__name__}
 
@@ -322,4 +344,17 @@ def _zone(fact: Fact, tz: str | None) -> None:
     zone = tz or fact.draft.where[4]
     if zone is None and fact.capture.settings.tz is not None:
         zone = fact.capture.settings.tz.key
+    if isinstance(zone, str) and not _is_zone(zone):
+        raise InvalidEventError("tz", "an IANA zone such as 'Europe/Vienna'", describe(zone))
     fact.place(tz=zone)
+
+
+@functools.lru_cache(maxsize=256)
+def _is_zone(name: str) -> bool:
+    from zoneinfo import ZoneInfo
+
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        return False
+    return True

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from cxsdk.errors import CXError, InvalidEventError
 from cxsdk.events import vocabulary as v
-from cxsdk.instrument.checks import check_reason, checked, milliseconds, not_in, party_wire
+from cxsdk.instrument.checks import (
+    amount_text,
+    check_reason,
+    checked,
+    milliseconds,
+    not_in,
+    party_wire,
+)
 
 __all__ = ["Said"]
 
@@ -173,10 +180,12 @@ class Said:
         """
         Say what was at stake: a Decimal, an int or decimal text, never a float; ISO 4217.
         """
-        if isinstance(amount, float):
-            self._wrong(InvalidEventError("interaction.value.amount", "no float: Decimal or text"))
-            return
-        self._block("value", "Money", {"amount": str(amount), "currency": currency})
+        try:
+            text = amount_text(amount, "interaction.value.amount")
+        except InvalidEventError as error:
+            self._wrong(error)
+        else:
+            self._block("value", "Money", {"amount": text, "currency": currency})
 
     # ---- checked writing ------------------------------------------------------------------
 

@@ -61,8 +61,9 @@ _KEY = re.compile(
     re.ASCII,
 )
 _PAIR = re.compile(
-    r"(?<![a-z])(?:password|passwd|pwd|secret|token|api[_-]?key)"
-    r"(?:[\"']\s{0,4}:|\s{0,2}=)\s{0,4}[\"']?([^\s\"'&,;]+)",
+    r"(?<![a-z])(?:pass(?:word|wd|phrase)|pwd|secret(?:[_-]?(?:access[_-]?)?key)?|token"
+    r"|(?:api|access|private)[_-]?key)"
+    r"(?:[\"']\s{0,4}:|\s{0,2}=|(\s{0,2}:))\s{0,4}[\"']?([^\s\"'&,;]+)",
     re.ASCII | re.IGNORECASE,
 )
 _EMAIL = re.compile(
@@ -130,8 +131,14 @@ def _key(text: str) -> Iterator[Span]:
 
 def _pair(text: str) -> Iterator[Span]:
     for found in _PAIR.finditer(text):
-        if found[1][0] != "[":
-            yield found.start(1), found.end(1), _SECRET
+        said = found[2]
+        # "password: forgotten" is a sentence; what a colon names has a digit in it.
+        if said[0] != "[" and (found[1] is None or _is_named(said)):
+            yield found.start(2), found.end(2), _SECRET
+
+
+def _is_named(said: str) -> bool:
+    return len(said) >= 4 and _DIGIT.search(said) is not None
 
 
 def _email(text: str) -> Iterator[Span]:

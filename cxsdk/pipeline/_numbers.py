@@ -26,6 +26,7 @@ __all__ = [
 Span = tuple[int, int, str]
 
 _IPV4 = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![A-Za-z0-9]|\.\d)", re.ASCII)
+_VERSIONED = re.compile(r"(?:version|release|build)\W{1,3}\Z", re.IGNORECASE)
 _IPV6 = re.compile(
     r"(?<![\w:])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,8}(?:(?:\.\d{1,3}){3})?(?![\w:])",
     re.ASCII,
@@ -39,7 +40,7 @@ _IBAN_LENGTHS = (
 )
 _IBAN_LENGTH = {entry[:2]: int(entry[2:]) for entry in _IBAN_LENGTHS.split()}
 IBAN_HEAD = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d\d", re.ASCII)
-_IBAN_BODY = re.compile(r"(?:[ -]?[A-Za-z0-9]){11,30}", re.ASCII)
+_IBAN_BODY = re.compile(r"(?:[ -]{0,3}[A-Za-z0-9]){11,30}", re.ASCII)
 _FOUR_DIGITS = re.compile(r"\d{4}", re.ASCII)
 _NOT_ALNUM = re.compile(r"[^A-Za-z0-9]+", re.ASCII)
 
@@ -49,10 +50,12 @@ PLAIN = re.compile(
     r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
     r"|(?:19|20)\d\d([-./])(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12]\d|3[01])"
     r"|(?:0?[1-9]|[12]\d|3[01])([-./])(?:0?[1-9]|[12]\d|3[01])\2(?:19|20)\d\d"
+    # Order numbers of the largest market place; no card is grouped like that.
+    r"|\d{3}-\d{7}-\d{7}"
     r")(?![A-SU-Za-su-z0-9])",
     re.ASCII,
 )
-_RUN = re.compile(r"\d(?:[ ./-]{0,2}\d){12,}", re.ASCII)
+_RUN = re.compile(r"\d(?:[ ./-]{0,3}\d){12,}", re.ASCII)
 _GROUP = re.compile(r"\d+", re.ASCII)
 _EDGE = r"(?<![A-Za-z0-9.,/+#-])"
 _PHONE = re.compile(
@@ -85,7 +88,10 @@ _CALLED = re.compile(
 
 def ipv4(text: str) -> Iterator[Span]:
     for found in _IPV4.finditer(text):
-        if all(int(part) < 256 for part in found[0].split(".")):
+        start = found.start()
+        if all(int(part) < 256 for part in found[0].split(".")) and not _VERSIONED.search(
+            text, max(0, start - 16), start
+        ):
             yield found.start(), found.end(), "[ip]"
 
 
@@ -142,7 +148,7 @@ def is_card(digits: str) -> bool:
     Times since 1970 (1…), compact dates (19…, 20…) and snowflake ids (1…) begin with what no
     issuer has, and one in ten of them would pass Luhn.
     """
-    return _is_issued(digits, len(digits)) and not _luhn(digits)
+    return _is_issued(digits, len(digits)) and not _luhn(digits) and not _is_article(digits)
 
 
 def _is_issued(head: str, count: int) -> bool:
@@ -154,6 +160,15 @@ def _is_issued(head: str, count: int) -> bool:
     if first == "3":
         return head[1] not in "123" and 14 <= count <= 19
     return (first == "1" and count == 15) or (first in "89" and count in (16, 19))
+
+
+def _is_article(digits: str) -> bool:
+    """
+    Say whether this is the number of an article in trade (EAN-13), which one in ten cards of 13
+    digits would be too: there are none any more.
+    """
+    weighed = sum(map(int, digits[0::2])) + 3 * sum(map(int, digits[1::2]))
+    return len(digits) == 13 and weighed % 10 == 0
 
 
 def _luhn(digits: str) -> int:
@@ -214,7 +229,11 @@ class _Sums:
     def _is_card(self, begin: int, end: int) -> bool:
         sums = self.odd if end % 2 == 0 else self.even
         passes = (sums[end] - sums[begin]) % 10 == 0
-        return passes and _is_issued(self.digits[begin : begin + 4], end - begin)
+        return (
+            passes
+            and _is_issued(self.digits[begin : begin + 4], end - begin)
+            and not _is_article(self.digits[begin : min(end, begin + 14)])
+        )
 
     def _is_spaced(self, first: int, stop: int) -> bool:
         between = self.text[self.groups[first][0] : self.groups[stop - 1][1]]

@@ -23,8 +23,9 @@ from cxsdk.errors import CXError, InvalidEventError, SpoolFullError
 from cxsdk.pipeline.consent import ConsentGate
 from cxsdk.pipeline.customers import ANONYMOUS, Customers, Known
 from cxsdk.pipeline.draft import Draft
-from cxsdk.pipeline.encode import Encoder, plain
+from cxsdk.pipeline.encode import Encoder
 from cxsdk.pipeline.loss import Losses
+from cxsdk.pipeline.plain import plain
 from cxsdk.pipeline.redact import Redactor
 from cxsdk.pipeline.sample import Sampler
 from cxsdk.pipeline.touchpoints import Touchpoints
@@ -34,10 +35,13 @@ from cxsdk.typing import Accepted, Dropped, Kind, Lane, Listener, Processor, Spo
 if TYPE_CHECKING:
     from cxsdk.events.model import Event
 
-__all__ = ["Capture", "diversions"]
+__all__ = ["Capture", "diversions", "strictness"]
 
 diversions: list[Callable[[bytes], None]] = []
 """While a test captures, events of every client go here instead of into the spool."""
+
+strictness: list[bool] = []
+"""Whether clients that are made while tests capture are strict, whatever their settings say."""
 
 
 def _nowhere(*_: Any) -> bool:
@@ -70,7 +74,7 @@ class Capture:
     ) -> None:
         self.generation = _fork.current()
         self.settings = settings
-        self.strict = settings.strict
+        self.strict = strictness[-1] if strictness else settings.strict
         self.instance = os.urandom(6).hex()
         self.customers = Customers(settings.privacy.key)
         self.gate = ConsentGate(settings.privacy, self.customers)
@@ -78,7 +82,7 @@ class Capture:
         self.losses = Losses(clock.time_ns, self._unplain)
         self.encoder = Encoder(settings, self.gate, self.touchpoints, self.instance)
         self._redactor = Redactor(settings.privacy.deny_keys) if settings.privacy.redact else None
-        self.words = Words(self._redactor)
+        self.words = Words(self._redactor, settings.capture.max_event_bytes)
         self._sampler = Sampler(settings.capture.sample)
         self._spool = spool
         self._ledger = ledger

@@ -7,6 +7,9 @@ from __future__ import annotations
 from typing import Any
 
 from cxsdk.config import PrivacyOptions
+from cxsdk.errors import InvalidEventError
+from cxsdk.events._kind import describe
+from cxsdk.events.vocabulary import CONSENT_STATE
 from cxsdk.pipeline.customers import Customers, Known
 from cxsdk.pipeline.draft import Draft
 from cxsdk.typing import Kind
@@ -14,7 +17,6 @@ from cxsdk.typing import Kind
 __all__ = ["ConsentGate"]
 
 _ALWAYS = frozenset({"consent_changed", "erasure_requested"})
-_SAID_BY_CUSTOMER = frozenset({"feedback", "reaction"})
 _STATES = frozenset({"granted", "denied", "unknown", "pending", "not_required"})
 _DENIED = ("detail", "ext", "reason_text", "refs", "traits")
 
@@ -39,8 +41,13 @@ class ConsentGate:
     def state_of(self, said: str | None, known: Known) -> str:
         """
         Return the state in force: the scope's, else the customer's own word, else the default.
+
+        Raises:
+            InvalidEventError: it is no state; a slip in ``denied`` must not count as unknown.
         """
         state = said or self._customers.consent_of(known) or self.default
+        if not isinstance(state, str) or state not in CONSENT_STATE:
+            raise InvalidEventError("consent.state", CONSENT_STATE.expected(), describe(state))
         return state if state in _STATES else "unknown"
 
     def admit(self, draft: Draft, state: str) -> bool:
@@ -48,7 +55,7 @@ class ConsentGate:
         Say whether *draft* may be captured; take away what a denial does not allow.
         """
         family = draft.family
-        if draft.action in _ALWAYS or family in _SAID_BY_CUSTOMER or family in {"loss", "prompt"}:
+        if draft.action in _ALWAYS or family in {"loss", "prompt"} or _is_said(draft):
             return True
         if not draft.known.is_known:
             return state in {"granted", "not_required"}
@@ -66,7 +73,7 @@ class ConsentGate:
         """
         Return `Kind.CONSENT_ONLY` when nothing but consent allows the event.
         """
-        if state != "granted" or draft.family in _SAID_BY_CUSTOMER or draft.family == "identity":
+        if state != "granted" or draft.family == "identity" or _is_said(draft):
             return 0
         if self.basis_is_consent or not draft.known.is_known:
             return Kind.CONSENT_ONLY
@@ -90,3 +97,12 @@ class ConsentGate:
         if purposes:
             block["purposes"] = list(purposes)
         return block
+
+
+def _is_said(draft: Draft) -> bool:
+    """
+    Say whether the customer told us, which is taken whatever the consent; what we observed is not.
+    """
+    if draft.family == "reaction":
+        return bool(draft.data.get("evidence") == "declared")
+    return draft.family == "feedback"

@@ -15,6 +15,7 @@ __all__ = ["ANONYMOUS", "Customers", "Known"]
 
 _MEMO = 8192
 _ADDRESS = re.compile(r"[^@\s]+@[^@\s]+|\+[\d ().\-/]{6,}|\(?\d+[ ()./\-]+[\d ()./\-]{5,}")
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _JUNK = frozenset({"null", "none", "undefined", "nan", "anonymous", "unknown", "0", "-1", "n/a"})
 _ID_BYTES = 12
 _TAG_BYTES = 8
@@ -82,16 +83,24 @@ class Customers:
         Raises:
             InvalidEventError: an id is empty, junk, no text, or an address where no key is set.
         """
-        known = self.memo.get(who)
+        try:
+            known = self.memo.get(who)
+        except TypeError:
+            return self._make(who)
         if known is None:
             known = self._make(who)
             if len(self.memo) >= _MEMO:
                 self.memo = {NOBODY: ANONYMOUS}
-            self.memo[who] = known
+            # True equals 1 and would be taken for that customer.
+            if 1 not in who:
+                self.memo[who] = known
         return known
 
     def _make(self, who: Who) -> Known:
         customer, anonymous, account, session = who
+        if session is not None and not str(session).strip():
+            # An empty cookie is no session: all its visitors would be one.
+            session = None
         block: dict[str, str] = {}
         if customer is not None:
             block["id"] = self._wire(_clean(customer, "customer.id"), "customer.id", "customer")
@@ -178,7 +187,7 @@ class Customers:
 
 def _opaque(value: Any, field: str, expected: str) -> str:
     text = _clean(value, field)
-    if _ADDRESS.fullmatch(text):
+    if _ADDRESS.fullmatch(text) and not _UUID.fullmatch(text):
         got = "what looks like an e-mail address or a phone number"
         raise InvalidEventError(field, expected, got, code="customer_is_address")
     return text

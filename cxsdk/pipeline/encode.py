@@ -7,9 +7,6 @@ proves that it gives the same bytes as building the models and encoding them.
 
 from __future__ import annotations
 
-from datetime import date, time
-from enum import Enum
-from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
@@ -28,7 +25,7 @@ from cxsdk.scope import Where
 if TYPE_CHECKING:
     from cxsdk.events.model import Event
 
-__all__ = ["Encoder", "plain", "traceparent", "without_none"]
+__all__ = ["Encoder", "traceparent"]
 
 _LATE_NS = 1_000_000_000  # recordedtime is written when it is more than 1 s after time
 _MOST_TEXTS = 4096
@@ -84,6 +81,7 @@ class Encoder:
         self._words = gate.words
         self._gate = gate
         self._touchpoints = touchpoints
+        self._correlation = codec.kind_of("correlationid")
         self._namespace = settings.capture.namespace
         self._source = settings.source
         self._prefix = settings.capture.type_prefix
@@ -162,6 +160,7 @@ class Encoder:
         if draft.known.partition is not None:
             links = f',"partitionkey":"{draft.known.partition}"'
         if draft.correlation is not None:
+            self._correlation.check(draft.correlation, "correlation")
             links += ',"correlationid":' + self._text(draft.correlation)
         parent = traceparent()
         if parent is not None:
@@ -202,7 +201,10 @@ class Encoder:
 
     def _site(self, draft: Draft) -> str:
         site, where, party = draft.site, draft.where, draft.data.get("performed_by")
-        text = self._site_texts.get((site, where)) if party is None else None
+        try:
+            text = self._site_texts.get((site, where)) if party is None else None
+        except TypeError:
+            text = None  # the scope's place holds no text; its model refuses it by name
         if text is None:
             name = self._touchpoints.admit(site.touchpoint)
             text = self._text(site.facts(where, name, self._service, party))[1:-1]
@@ -291,39 +293,3 @@ class Encoder:
             data.pop("where", None)
             return
         data["where"] = {"channel": "unknown", "medium": "unknown", **where}
-
-
-def without_none(value: Any) -> Any:
-    """
-    Return *value* without entries that are None: absent is left out, never null.
-    """
-    if isinstance(value, dict):
-        return {name: without_none(item) for name, item in value.items() if item is not None}
-    if isinstance(value, (list, tuple)):
-        return [without_none(item) for item in value if item is not None]
-    return value
-
-
-def plain(value: Any, depth: int = 0) -> Any:  # noqa: PLR0911 - one line per kind of value
-    """
-    Return *value* as something JSON can carry: odd objects become ``[TypeName]``.
-
-    So one strange attribute does not cost the event, and no object is written out field by field.
-    """
-    if isinstance(value, float):
-        return value if isfinite(value) else None
-    if value is None or isinstance(value, (bool, int)):
-        return value
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
-    if depth < 8 and isinstance(value, dict):
-        return {str(name): plain(item, depth + 1) for name, item in value.items()}
-    if depth < 8 and isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(item, depth + 1) for item in value]
-    if isinstance(value, (date, time)):
-        return value.isoformat()
-    if type(value).__name__ in {"Decimal", "UUID"}:
-        return str(value)
-    if isinstance(value, Enum) and depth < 8:
-        return plain(value.value, depth + 1)
-    return f"[{type(value).__name__}]"

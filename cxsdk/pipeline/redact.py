@@ -65,6 +65,9 @@ _MAX_REMEMBERED_LENGTH = 64
 
 # Shorter strings hold neither a key of a known shape nor, but for digits, a bank account.
 _SHORT = 15
+# Text that is longer may be cut before it is read.
+_MOST_AT_A_GLANCE = 8000
+_LEAST = -1e19
 _SMALLEST_CARD = 1e12
 _ABOVE_CARDS = 1e19
 
@@ -179,14 +182,20 @@ class Redactor:
         short = []
         try:
             for value in values.values():
-                if type(value) is str:
+                kind = type(value)
+                if kind is str:
                     if value not in clean:
                         if len(value) <= _SHORT:
                             short.append(value)
-                        elif value.encode().translate(_HEX) != _UUID and not self._is_clean(value):
+                        elif not self._is_long_clean(value):
                             break
-                # Also how a list or a mapping is told from a number: it has no order with one.
-                elif not value < _SMALLEST_CARD:
+                # A type of the host's may have an order too, and fields that nobody looked at.
+                elif (
+                    value >= _SMALLEST_CARD
+                    if kind is int
+                    else kind is not bool
+                    and (kind is not float or not _LEAST < value < _SMALLEST_CARD)
+                ):
                     break
             else:
                 return not short or self._are_plain(short)
@@ -239,11 +248,12 @@ class Redactor:
 
     def _mapping(self, values: dict[Any, Any], depth: int) -> dict[Any, Any]:
         redacted: dict[Any, Any] = {}
+        counts: dict[Any, int] = {}
         changed = False
         for name, value in values.items():
             new_name, new = self._item(name, value, depth)
             changed = changed or new_name is not name or new is not value
-            redacted[_unused(new_name, redacted) if new_name is not name else name] = new
+            redacted[_unused(new_name, redacted, counts) if new_name is not name else name] = new
         return redacted if changed else values
 
     def _item(self, name: Any, value: Any, depth: int) -> tuple[Any, Any]:
@@ -275,6 +285,11 @@ class Redactor:
 
     def _is_clean(self, string: str) -> bool:
         return self.text(string) is string
+
+    def _is_long_clean(self, string: str) -> bool:
+        if len(string) > _MOST_AT_A_GLANCE:
+            return False
+        return string.encode().translate(_HEX) == _UUID or self.text(string) is string
 
     def _are_plain(self, strings: list[str]) -> bool:
         """
@@ -328,9 +343,12 @@ def _words(key: str) -> list[str]:
     return [word.lower() for word in re.findall(_WORDS, key)]
 
 
-def _unused(name: Any, taken: dict[Any, Any]) -> Any:
-    numbered, count = name, 1
+def _unused(name: Any, taken: dict[Any, Any], counts: dict[Any, int]) -> Any:
+    # Counted on from the last time: a thousand keys that become alike stay linear.
+    count = counts.get(name, 1)
+    numbered = name if count == 1 else f"{name} {count}"
     while numbered in taken:
         count += 1
         numbered = f"{name} {count}"
+    counts[name] = count
     return numbered

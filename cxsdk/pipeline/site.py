@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cxsdk.errors import InvalidEventError
+from cxsdk.events._kind import describe
 from cxsdk.scope import NOWHERE, Where
 
 if TYPE_CHECKING:
@@ -41,6 +43,12 @@ class Site:
         from cxsdk.events.model import Customer, Interaction, Party, dump
         from cxsdk.events.model import Where as Place
 
+        if performed_by is not None and not isinstance(performed_by, Party):
+            raise InvalidEventError(
+                "interaction.performed_by",
+                "cx.partner(...) or cx.Party(...)",
+                describe(performed_by),
+            )
         probe = Interaction(
             interaction_id="probe",
             customer=Customer(id="probe"),

@@ -1,5 +1,5 @@
 """
-Words in an event: what is personal is taken out of them, and they give way when it is too large.
+Words in an event: what is personal is taken out of them, and they give way when they are too long.
 """
 
 from __future__ import annotations
@@ -7,13 +7,18 @@ from __future__ import annotations
 from typing import Any
 
 from cxsdk.pipeline.draft import Draft
-from cxsdk.pipeline.encode import plain, without_none
+from cxsdk.pipeline.plain import plain
 from cxsdk.pipeline.redact import Redactor
 
 __all__ = ["Words", "shorten", "shorten_fact"]
 
 _TRUNCATED = 500
 _FREE_TEXT = ("detail", "reason_text", "fingerprint")
+_LONGEST_TEXT = 8000
+"""Characters of free text that the standard has room for."""
+
+_EDGE = 100
+"""At a cut half an address or number may stand, which nothing would find."""
 
 
 class Words:
@@ -22,39 +27,55 @@ class Words:
 
     Args:
         redactor: None where redaction is off.
+
+        longest: characters of one text that are read at all; the rest could never be kept.
     """
 
-    def __init__(self, redactor: Redactor | None) -> None:
+    def __init__(self, redactor: Redactor | None, longest: int = 32_000) -> None:
         self._redactor = redactor
+        self._longest = longest
 
     def clean(self, attributes: dict[str, Any]) -> dict[str, Any]:
         """
         Return *attributes* as JSON-like values, without None and without what is personal.
         """
+        cuts: list[int] = []
+
+        def cut(text: str) -> str:
+            if len(text) <= self._longest:
+                return text
+            cuts.append(len(text))
+            return self._text(text[: 2 * _TRUNCATED])[:-_EDGE][:_TRUNCATED]
+
         # First, because the encoder would write out a dataclass, which redaction does not look into.
-        attributes = without_none(plain(attributes))
+        attributes = plain(attributes, cut)
+        if cuts:
+            attributes["truncated"] = True
         return self._redactor.attributes(attributes) if self._redactor else attributes
 
     def redact(self, draft: Draft) -> None:
         """
-        Redact every field of *draft* that may hold words.
+        Redact every field of *draft* that may hold words; cut what the standard has no room for.
         """
+        data = draft.data
         if draft.attributes:
             draft.attributes = self.clean(draft.attributes)
-        if self._redactor is None:
-            return
-        for name in _FREE_TEXT:
-            if isinstance(draft.data.get(name), str):
-                draft.data[name] = self._redactor.text(draft.data[name])
-        if draft.data.get("traits"):
-            draft.data["traits"] = self._redactor.attributes(dict(draft.data["traits"]))
-        answers = draft.data.get("answers")
+        if data.get("ext"):
+            data["ext"] = self.redacted(plain(data["ext"]))
+        if data.get("traits"):
+            # None where nothing is left: absent, not an empty mapping.
+            data["traits"] = self.redacted(plain(dict(data["traits"]))) or None
+        if data.get("expectations"):
+            data["expectations"] = self.redacted(data["expectations"])
+        cuts = [self._fit(data, name) for name in _FREE_TEXT]
+        answers = data.get("answers")
         if answers:
-            draft.data["answers"] = [self._redact_answer(answer) for answer in answers]
-        if draft.data.get("ext"):
-            draft.data["ext"] = self._redactor.value(plain(draft.data["ext"]))
-        if draft.data.get("expectations"):
-            draft.data["expectations"] = self.redacted(draft.data["expectations"])
+            data["answers"] = [self._redact_answer(answer) for answer in answers]
+            cuts += [
+                self._fit(answer, "text") for answer in data["answers"] if isinstance(answer, dict)
+            ]
+        if any(cuts):
+            _flag(draft)
 
     def redacted(self, value: Any) -> Any:
         """
@@ -62,15 +83,32 @@ class Words:
         """
         return self._redactor.value(value) if self._redactor else value
 
+    def _fit(self, facts: dict[str, Any], name: str) -> bool:
+        """
+        Redact the free text *name* and cut it to what the standard takes; say whether it was cut.
+        """
+        text = facts.get(name)
+        if not isinstance(text, str):
+            return False
+        is_cut = len(text) > self._longest
+        fitted = self._text(text[: self._longest])[:-_EDGE] if is_cut else self._text(text)
+        facts[name] = fitted[:_LONGEST_TEXT] if name != "fingerprint" else fitted
+        return is_cut or len(facts[name]) < len(fitted)
+
+    def _text(self, text: str) -> str:
+        if not text.isascii():
+            # Half a character of a broken client must not cost the customer's words.
+            text = text.encode("utf-8", "replace").decode()
+        return self._redactor.text(text) if self._redactor else text
+
     def _redact_answer(self, answer: Any) -> Any:
-        if not isinstance(answer, dict) or self._redactor is None:
+        if not isinstance(answer, dict):
             return answer
         out = dict(answer)
-        for name in ("text", "value"):
-            if isinstance(out.get(name), str):
-                out[name] = self._redactor.text(out[name])
+        if isinstance(out.get("value"), str):
+            out["value"] = self._text(out["value"])
         if out.get("values"):
-            out["values"] = self._redactor.value(list(out["values"]))
+            out["values"] = self.redacted(list(out["values"]))
         return out
 
 
@@ -91,12 +129,16 @@ def shorten_fact(draft: Draft) -> None:
     Do what `shorten` does, for the free text of any family too.
     """
     shorten(draft)
-    flagged = dict(draft.data.get("ext") or {})
-    flagged["cxsdk"] = {"truncated": True}
-    draft.data["ext"] = flagged
+    _flag(draft)
     for name in _FREE_TEXT:
         if isinstance(draft.data.get(name), str):
             draft.data[name] = draft.data[name][:_TRUNCATED]
     for answer in draft.data.get("answers") or ():
         if isinstance(answer.get("text"), str):
             answer["text"] = answer["text"][:_TRUNCATED]
+
+
+def _flag(draft: Draft) -> None:
+    flagged = dict(draft.data.get("ext") or {})
+    flagged["cxsdk"] = {"truncated": True}
+    draft.data["ext"] = flagged

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cxsdk import _default
 from cxsdk.client import Client
 from cxsdk.events.codec import decode
-from cxsdk.pipeline.capture import diversions
+from cxsdk.pipeline.capture import diversions, strictness
 
 if TYPE_CHECKING:
     from cxsdk.events.model import Event
@@ -62,15 +62,19 @@ def capture(*, strict: bool = True) -> Iterator[Captured]:
     Every event is read back with the strict codec, so a captured event is a valid one.
 
     Args:
-        strict: raise what production would only count and log, for the default client; where
-            ``init`` has not run, one is made for the time being.
+        strict: raise what production would only count and log, for the default client and for
+            those made in the block; where ``init`` has not run, or that client is closed, one is
+            made for the time being.
     """
     captured = Captured()
 
     def divert(payload: bytes) -> None:
         captured.append(decode(payload, strict=True))
 
-    own = Client("test", strict=strict) if _default.client() is None else None
+    before = _default.client()
+    # A client that an earlier test closed takes nothing any more.
+    is_closed = before is not None and before.health().reason == "closed"
+    own = Client("test", strict=strict) if before is None or is_closed else None
     if own is not None:
         _default.replace(own)
     client = _default.client()
@@ -79,14 +83,19 @@ def capture(*, strict: bool = True) -> Iterator[Captured]:
     if inner is not None:
         inner.strict = strict
     diversions.append(divert)
+    strictness.append(strict)
     try:
         yield captured
     finally:
         diversions.remove(divert)
+        strictness.remove(strict)
         if inner is not None:
             inner.strict = was_strict
+        made = _default.client()
         if own is not None:
             own.close()
             # An ``init`` of the code under test may have taken its place meanwhile.
-            if _default.client() is own:
-                _default.replace(None)
+            if made is own:
+                _default.replace(before)
+        if made is not None and made is not client:
+            made._parts.capture.strict = made.settings.strict

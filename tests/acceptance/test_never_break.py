@@ -352,6 +352,43 @@ def test_our_own_requests_make_no_events(run, collector):
     assert sorted(collector.ids) == sorted(said["ids"])
 
 
+def test_an_instrumented_host_sees_its_own_requests_only(run, collector):
+    """Under OpenTelemetry's httpx instrumentation ten thousand events make no span and no event."""
+    said = run(
+        """
+        import logging, httpx, cxsdk as cx
+        from opentelemetry import trace
+        from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+        from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+        class Handler(logging.Handler):
+            def emit(self, record):
+                lines.append((record.name, record.getMessage()))
+                cx.feedback(csat=1, customer="logged")
+
+        lines, spans = [], InMemorySpanExporter()
+        provider = TracerProvider()
+        provider.add_span_processor(SimpleSpanProcessor(spans))
+        trace.set_tracer_provider(provider)
+        HTTPXClientInstrumentor().instrument()
+        httpx.get(args["collector"] + "/mine")  # the instrumentation is alive
+        init()
+        logging.getLogger().addHandler(Handler())
+        logging.getLogger().setLevel(logging.DEBUG)
+        ids = count(10_000)
+        report = client().flush(30)
+        say(ids=ids, lines=lines, spans=[span.name for span in spans.get_finished_spans()],
+            pending=report.pending, ledger=ledger())
+        """,
+        collector,
+    ).said
+    assert (said["spans"], said["lines"], said["pending"]) == (["GET"], [], 0)
+    assert said["ledger"] == {"offered": 0, "default": 0}
+    assert sorted(collector.ids) == sorted(said["ids"])
+
+
 # ---- secrets ------------------------------------------------------------------------------
 
 CANARIES = {

@@ -5,7 +5,9 @@ Decorators leave signature, return value and exception object alone, and record 
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
+from typing import Any
 
 import pytest
 
@@ -216,6 +218,79 @@ def test_a_wrong_touchpoint_is_refused_at_decoration() -> None:
 
         @cx.interaction("Not A Token")
         def handler() -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"fails": {"ValueError": "x"}}, "exception classes"),
+        ({"fails": [ValueError]}, "mapping"),
+        ({"fails": {ValueError: "Not A Token"}}, "interaction.fails"),
+        ({"ignore": ("ValueError",)}, "exception classes"),
+        ({"classify": "x"}, "function"),
+        ({"by": "dhl"}, r"cx\.partner"),
+    ],
+)
+def test_what_shows_only_when_a_call_fails_is_checked_at_decoration(
+    options: dict[str, Any], words: str
+) -> None:
+    """A wrong fails=, ignore=, classify= or by= stops the import, not a customer."""
+    with pytest.raises(cx.CXError, match=words):
+        cx.interaction("a", **options)(lambda: None)
+
+
+@pytest.mark.parametrize("path", ["args", "kwargs.user"])
+def test_a_parameter_that_gathers_others_is_refused(path: str) -> None:
+    """It would never be found under that name."""
+    with pytest.raises(cx.ConfigurationError, match="gathers"):
+
+        @cx.interaction("a", customer=cx.arg(path))
+        def handler(*args: object, **kwargs: object) -> None: ...
+
+
+class Task:
+    """As job queues make one of a function."""
+
+    def __init__(self, run: Any) -> None:
+        self.run = run
+
+    def __call__(self) -> None:
+        self.run()
+
+
+Task.__module__ = "celery.app.task"
+
+
+def _enqueued() -> None: ...
+
+
+_enqueued.delay = lambda: None  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("task", [Task(print), _enqueued], ids=["object", "function"])
+def test_the_wrong_order_on_a_task_is_refused(task: Any) -> None:
+    """Workers call what is inside of a task: over it, nothing would ever be recorded."""
+    with pytest.raises(cx.ConfigurationError, match="stand below its decorator"):
+        cx.interaction("a")(task)
+
+
+def test_objects_and_partials_are_what_they_run(cx_events: Captured) -> None:
+    """An async __call__ and a partial of a coroutine are inside the interaction while they run."""
+
+    class Handler:
+        async def __call__(self, user: str) -> Any:
+            await asyncio.sleep(0)
+            return cx.current()
+
+    async def ask(greeting: str, user: str) -> Any:
+        await asyncio.sleep(0)
+        return cx.current()
+
+    for body in (Handler(), functools.partial(ask, "hello")):
+        handler = cx.interaction("a", customer=cx.arg("user"))(body)
+        assert inspect.iscoroutinefunction(handler)
+        seen = asyncio.run(handler(user="u1"))  # type: ignore[arg-type]
+        assert cx_events.pop().data.interaction_id == seen.interaction_id
 
 
 def test_a_class_is_refused() -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 import pytest
 
 import cxsdk as cx
+from cxsdk.events import codec
+from cxsdk.events.model import Event
 from cxsdk.pipeline.customers import Customers
 from cxsdk.testing import capture
 
@@ -16,32 +18,33 @@ FAMILIES = {
     "commitment": lambda: cx.promise("callback", period="P1D"),
     "feedback": lambda: cx.feedback(csat=3),
     "reaction": lambda: cx.reaction("renew"),
+    "declared": lambda: cx.reaction("renew", evidence="declared"),
     "consent": lambda: cx.consent("granted"),
+    "erasure": lambda: cx.emit(_erasure()),
 }
+STATES = ("granted", "unknown", "denied")
 
-KNOWN = {
-    ("interaction", "granted"): True,
-    ("interaction", "unknown"): True,
-    ("interaction", "denied"): True,
-    ("problem", "granted"): True,
-    ("problem", "unknown"): True,
-    ("problem", "denied"): True,
-    ("commitment", "denied"): True,
-    ("feedback", "denied"): True,
-    ("reaction", "denied"): True,
-    ("consent", "denied"): True,
-}
+KNOWN = {(family, state): True for family in FAMILIES for state in STATES}
 
+OPT_IN = {"interaction", "problem", "commitment", "reaction"}
 ANONYMOUS = {
-    ("interaction", "granted"): True,
-    ("interaction", "unknown"): False,
-    ("interaction", "denied"): False,
-    ("problem", "granted"): True,
-    ("problem", "unknown"): False,
-    ("problem", "denied"): False,
-    ("feedback", "unknown"): True,
-    ("feedback", "denied"): True,
+    (family, state): state == "granted" or family not in OPT_IN
+    for family in FAMILIES
+    for state in STATES
 }
+
+
+def _erasure() -> Event:
+    with capture() as events:
+        cx.consent("unknown")
+    [asked] = events
+    return codec.from_wire(
+        {
+            **codec.to_wire(asked),
+            "type": "dev.cxsdk.identity.erasure_requested.v1",
+            "data": {"identity_id": "E-1", "customer": {"id": "u1"}, "op": "erasure_requested"},
+        }
+    )
 
 
 @pytest.mark.parametrize(("cell", "captured"), KNOWN.items())
@@ -77,6 +80,23 @@ def test_denied_takes_attributes_and_words_away() -> None:
     record, problem, handled = (event.data for event in events)
     assert (None, None, None) == (record.ext, problem.detail, handled.ext)
     assert "denied" == handled.consent.state
+
+
+def test_denied_leaves_the_customers_own_words_alone() -> None:
+    """Feedback and declared reactions are kept whole; an observed reaction is the bare fact."""
+    said = {"text": "my words", "attributes": {"plan": "gold"}, "refs": {"order": "A-1"}}
+    with capture() as events, cx.scope(customer="u1", consent="denied", purposes=("care",)):
+        cx.feedback(**said)  # type: ignore[arg-type]
+        cx.reaction("cancel", evidence="declared", **said)  # type: ignore[arg-type]
+        cx.reaction("lapse", **said)  # type: ignore[arg-type]
+
+    feedback, declared, observed = (event.data for event in events)
+    assert ("my words", "my words") == (feedback.answers[0].text, declared.reason_text)
+    assert {"app": {"plan": "gold"}} == feedback.ext == declared.ext
+    assert (None, None, ()) == (observed.reason_text, observed.ext, observed.refs)
+    assert [("denied", ("care",))] * 3 == [
+        (event.data.consent.state, event.data.consent.purposes) for event in events
+    ]
 
 
 def test_denied_drops_where_the_team_says_so() -> None:
