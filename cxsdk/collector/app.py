@@ -99,8 +99,8 @@ def create_app(
 
 def _routes() -> list[Route | Mount]:
     return [
-        Route("/events", post_events, methods=["POST"]),
-        Route("/events", get_events, methods=["GET"]),
+        # One route for both, so that 405 names both.
+        Route("/events", _events, methods=["GET", "POST"]),
         Route("/customers/{customer:path}/journey.json", journey_json, methods=["GET"]),
         Route("/customers/{customer:path}/journey", get_journey, methods=["GET"]),
         Route("/customers", customers_page, methods=["GET"]),
@@ -108,6 +108,10 @@ def _routes() -> list[Route | Mount]:
         Mount("/static", StaticFiles(directory=_HERE / "static"), name="static"),
         Route("/healthz", health, methods=["GET"]),
     ]
+
+
+async def _events(request: Request) -> Response:
+    return await (post_events if request.method == "POST" else get_events)(request)
 
 
 async def post_events(request: Request) -> Response:

@@ -38,6 +38,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     for name in (
+        "clock",
         "day",
         "due",
         "moment",

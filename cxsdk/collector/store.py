@@ -16,6 +16,7 @@ import msgspec
 
 from cxsdk._clock import Clock, SystemClock
 from cxsdk.collector.row import Refusal, Row
+from cxsdk.collector.standings import refold
 from cxsdk.collector.tables import migrate
 from cxsdk.errors import ConfigurationError
 
@@ -23,8 +24,8 @@ __all__ = ["Ingested", "Store"]
 
 _INSERT_EVENT = (
     "INSERT INTO events (n, source, id, type, family, action, time, received, entity, customer,"
-    " touchpoint, channel, stage, outcome, goal_met, instance, lane, seq, weight, body)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " touchpoint, channel, stage, outcome, goal_met, instance, lane, seq, weight, body,"
+    " recorded) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _UPSERT_CUSTOMER = (
     "INSERT INTO customers (space, value, events, first, last) VALUES (?, ?, ?, ?, ?)"
@@ -166,7 +167,7 @@ class Store:
             try:
                 sorted_out = self._sort_out(rows)
                 self._insert(sorted_out.fresh, received)
-                self._witness(sorted_out, received)
+                self._witness(sorted_out, refused, received)
                 self._remember((*refused, *sorted_out.conflicts), received)
             except BaseException:
                 self._writer.execute("ROLLBACK")
@@ -224,21 +225,48 @@ class Store:
             ],
         )
         db.executemany(_UPSERT_CUSTOMER, _customer_rows(rows))
+        made = [row for row in rows if row.family == "commitment"]
+        db.executemany(
+            "INSERT OR IGNORE INTO promise_keys VALUES (?, ?, ?)",
+            [(*key, row.entity) for row in made for key in row.keys],
+        )
+        refold(db, [row.entity for row in made])
 
-    def _witness(self, found: _Sorted, received: int) -> None:
+    def _witness(self, found: _Sorted, refused: Sequence[Refusal], received: int) -> None:
         """
-        Count the sequence numbers that arrived, also of events that another process told first.
+        Count the sequence numbers that arrived, also of events that another process told first
+        and of refused ones.
         """
-        # A retold event may itself be delivered twice, and its number counts once.
+        known = self._counted(found.fresh)
+        fresh = [row for row in found.fresh if _place(row) not in known]
+        # A retold or refused event may be delivered again, and its number counts once.
         retold = [
-            row
-            for row in found.retold
-            if None not in _place(row)
+            one
+            for one in (*found.retold, *refused)
+            if None not in _place(one)
             and self._writer.execute(
-                "INSERT OR IGNORE INTO retold VALUES (?, ?, ?)", _place(row)
+                "INSERT OR IGNORE INTO retold VALUES (?, ?, ?)", _place(one)
             ).rowcount
         ]
-        self._writer.executemany(_UPSERT_LANE, _lane_rows((*found.fresh, *retold), received))
+        self._writer.executemany(_UPSERT_LANE, _lane_rows((*fresh, *retold), received))
+
+    def _counted(self, rows: Sequence[Row]) -> set[_Place]:
+        """
+        Return the places of *rows* that are counted already: of events that were refused before.
+        """
+        places = [_place(row) for row in rows if None not in _place(row)]
+        found: set[_Place] = set()
+        for start in range(0, len(places), _CHUNK):
+            some = places[start : start + _CHUNK]
+            marks = ", ".join(["(?, ?, ?)"] * len(some))
+            found.update(
+                self._writer.execute(
+                    "SELECT instance, lane, seq FROM retold"  # noqa: S608 - marks only
+                    f" WHERE (instance, lane, seq) IN (VALUES {marks})",
+                    [part for place in some for part in place],
+                )
+            )
+        return found
 
     def _remember(self, refused: Sequence[Refusal], received: int) -> None:
         if not refused:
@@ -265,7 +293,7 @@ class Store:
             self._writer.close()
 
 
-def _place(row: Row) -> _Place:
+def _place(row: Row | Refusal) -> _Place:
     return row.instance, row.lane, row.seq
 
 
@@ -309,6 +337,7 @@ def _event_rows(rows: Iterable[Row], first: int, received: int) -> Iterator[tupl
             row.seq,
             row.weight,
             row.body,
+            row.recorded,
         )
 
 
@@ -323,7 +352,7 @@ def _customer_rows(rows: Iterable[Row]) -> list[tuple[object, ...]]:
     return [(*key, *counts) for key, counts in seen.items()]
 
 
-def _lane_rows(rows: Iterable[Row], received: int) -> list[tuple[object, ...]]:
+def _lane_rows(rows: Iterable[Row | Refusal], received: int) -> list[tuple[object, ...]]:
     seen: dict[tuple[str, str], list[int]] = {}
     for row in rows:
         if row.instance is None or row.lane is None or row.seq is None:

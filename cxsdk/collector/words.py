@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 __all__ = [
+    "clock",
     "day",
     "due",
     "duration",
@@ -125,8 +126,20 @@ def day(text: str) -> str:
     """
     Return the day of an RFC 3339 time in UTC, in words.
     """
-    found = datetime.fromisoformat(text).astimezone(UTC)
+    found = _read(text)
     return f"{found:%A}, {found.day} {found:%B} {found.year}"
+
+
+def clock(text: str) -> str:
+    """
+    Return hours and minutes of an RFC 3339 time in UTC.
+    """
+    return f"{_read(text):%H:%M}"
+
+
+def _read(text: str) -> datetime:
+    # RFC 3339 allows a small t and z, which `fromisoformat` does not know.
+    return datetime.fromisoformat(text.upper()).astimezone(UTC)
 
 
 def due(text: str) -> str:
@@ -135,6 +148,6 @@ def due(text: str) -> str:
     """
 
     def shorten(found: re.Match[str]) -> str:
-        return f"{datetime.fromisoformat(found[0]).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+        return f"{_read(found[0]):%Y-%m-%d %H:%M} UTC"
 
     return _INSTANT.sub(shorten, text)

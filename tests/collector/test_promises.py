@@ -11,9 +11,8 @@ import pytest
 from msgspec import json
 
 from cxsdk.collector import Limits, Store
-from cxsdk.collector.overview import promise_figures
-from cxsdk.collector.promises import promises
 from cxsdk.collector.row import judge
+from cxsdk.collector.standings import promise_figures, promises
 
 T0 = datetime(2026, 5, 4, 10, 0, tzinfo=UTC)
 VIENNA = {"tz": "Europe/Vienna"}
@@ -153,7 +152,7 @@ def test_kept_rate_stands_on_deliveries_that_ended(store, keep, facts, clock):
         facts.promise("x", duty="in_force_until", due_at="2026-05-04T10:00:30Z"),
     )
     with store.reading() as db:
-        found = promise_figures(tuple(promises(db).values()), 0, store.now())
+        found = promise_figures(db, 0, store.now())
     assert (found.kept, found.kept_late, found.broken, found.judged) == (2, 1, 1, 4)
     assert found.kept_rate == 0.5
     assert (found.expired, found.cancelled, found.honoured) == (1, 1, 1)
