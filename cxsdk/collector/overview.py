@@ -18,9 +18,16 @@ from cxsdk.collector.perception import Perception
 from cxsdk.collector.record import Record
 from cxsdk.collector.standings import PromiseFigures, promise_figures
 
-__all__ = ["Distribution", "Overview", "Touchpoint", "Volume", "overview"]
+__all__ = ["EVER", "Course", "Distribution", "Overview", "Touchpoint", "Volume", "overview"]
+
+EVER = -62_135_596_800_000_000
+"""The first moment of year 1, in microseconds: no event is older."""
 
 _TOP = 12
+# Lengths that people count in, in seconds; at most so many of them make a range.
+_STEPS = (60, 120, 300, 900, 1800, 3600, 7200, 21_600, 43_200, 86_400, 172_800, 604_800)
+_MOST_SPANS = 30
+_COURSES = ("interaction", "feedback", "reaction")
 
 
 @attrs.define(frozen=True)
@@ -75,12 +82,38 @@ class Touchpoint:
 
 
 @attrs.define(frozen=True)
+class Course:
+    """
+    How one kind of fact came in over the range: counts of equal spans, the oldest first.
+    """
+
+    family: str
+    counts: tuple[int, ...]
+
+    @property
+    def most(self) -> int:
+        """
+        Return the largest count.
+        """
+        return max(self.counts)
+
+
+@attrs.define(frozen=True)
 class Overview:
     """
     All figures of one page, of one moment.
     """
 
     families: dict[str, int]
+    start: int
+    """First moment of *courses*: that of the range or, where it has none, before all events."""
+
+    step: int
+    """Length of one span of *courses*, in microseconds."""
+
+    courses: tuple[Course, ...]
+    """Contacts, feedback and reactions over time."""
+
     interactions: int
     estimated: int
     customers: int
@@ -135,6 +168,47 @@ def _contacts(db: sqlite3.Connection, since: int) -> list[_Contacts]:
         (since,),
     )
     return [_Contacts(*row) for row in rows]
+
+
+def _over_time(
+    db: sqlite3.Connection, since: int, now: int
+) -> tuple[dict[str, int], int, int, tuple[Course, ...]]:
+    """
+    Count events by family, and contacts, feedback and reactions by spans of the range.
+
+    What is dated later than *now* is in the last span.
+    """
+    oldest = since
+    if since == EVER:
+        (first,) = db.execute("SELECT min(time) FROM events").fetchone()
+        oldest = now if first is None else min(first, now)
+    step = _step(now - oldest)
+    spans = max(1, -(-(now - oldest) // step))
+    start = now - spans * step
+    rows = db.execute(
+        "SELECT family, min(?, (time - ?) / ?), count(*), sum(action <> 'started') FROM events"
+        " WHERE time >= ? GROUP BY 1, 2",
+        (spans - 1, start, step, since),
+    )
+    families: dict[str, int] = {}
+    counts = {family: [0] * spans for family in _COURSES}
+    for family, span, n, ended in rows:
+        families[family] = families.get(family, 0) + n
+        if family in counts:
+            counts[family][span] += ended
+    courses = tuple(Course(family, tuple(counts[family])) for family in _COURSES)
+    return families, start, step, courses
+
+
+def _step(length: int) -> int:
+    """
+    Return the shortest step that cuts *length* into few enough spans, in microseconds.
+    """
+    for seconds in _STEPS:
+        if length <= _MOST_SPANS * seconds * 1_000_000:
+            return seconds * 1_000_000
+    weeks = -(-length // (_MOST_SPANS * _STEPS[-1] * 1_000_000))
+    return weeks * _STEPS[-1] * 1_000_000
 
 
 def _summed(pairs: Iterable[tuple[str | None, int]]) -> dict[str | None, int]:
@@ -197,16 +271,17 @@ def overview(db: sqlite3.Connection, since: int, now: int) -> Overview:
     """
     Return the figures of what happened from *since* on (microseconds), as seen at *now*.
     """
-    families = db.execute(
-        "SELECT family, count(*) FROM events WHERE time >= ? GROUP BY 1 ORDER BY 2 DESC", (since,)
-    )
+    families, start, step, courses = _over_time(db, since, now)
     every = _contacts(db, since)
     people = People(db)
     met = db.execute(f"SELECT DISTINCT customer {_COMPLETED}", (since,))  # noqa: S608 - a literal
     exposed = people.among(row[0] for row in met)
     touchpoints = _touchpoints(every)
     return Overview(
-        families={row[0]: row[1] for row in families},
+        families=families,
+        start=start,
+        step=step,
+        courses=courses,
         interactions=sum(one.n for one in every),
         estimated=sum(one.estimated for one in every),
         customers=len(exposed),

@@ -17,7 +17,7 @@ from starlette.responses import HTMLResponse, Response
 from cxsdk.collector import queries, words
 from cxsdk.collector.cards import Card, cards
 from cxsdk.collector.journey import Journey, journey
-from cxsdk.collector.overview import overview
+from cxsdk.collector.overview import EVER, overview
 from cxsdk.collector.people import People
 from cxsdk.collector.store import Store
 
@@ -25,8 +25,6 @@ __all__ = ["customers_page", "journey_page", "overview_page", "read_journey"]
 
 _SPANS = {"1h": 3600, "24h": 86_400, "7d": 7 * 86_400, "all": None}
 _SPAN_WORDS = {"1h": "last hour", "24h": "last 24 hours", "7d": "last 7 days", "all": "all time"}
-# The first moment of year 1, in microseconds: no event is older.
-_EVER = -62_135_596_800_000_000
 
 
 def _environment() -> jinja2.Environment:
@@ -70,7 +68,7 @@ async def overview_page(request: Request) -> Response:
     if span not in _SPANS:
         span = "24h"
     length, now = _SPANS[span], store.now()
-    since = now - length * 1_000_000 if length else _EVER
+    since = now - length * 1_000_000 if length else EVER
 
     def read() -> str:
         with store.reading() as db:

@@ -28,6 +28,10 @@ _THIN = "\u202f"
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\S+")
 
 
+# (seconds, unit, seconds of the next smaller unit, that unit)
+_UNITS = ((86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
+
+
 def words(value: Any) -> str:
     """
     Return a token as words: ``much_better`` → much better. Not for names, such as a touchpoint's.
@@ -77,13 +81,12 @@ def seconds(value: float) -> str:
     sign = "\u2212" if value < 0 else ""
     if size < 1:
         return f"{sign}{size * 1000:.0f} ms"
-    if size < 60:
-        return f"{sign}{size:.1f} s"
-    if size < 3600:
-        return f"{sign}{size // 60:.0f} min {size % 60:.0f} s"
-    if size < 86_400:
-        return f"{sign}{size // 3600:.0f} h {size % 3600 // 60:.0f} min"
-    return f"{sign}{size // 86_400:.0f} d {size % 86_400 // 3600:.0f} h"
+    for length, unit, part, small in _UNITS:
+        if size >= length:
+            whole, rest = divmod(size, length)
+            said = f"{sign}{whole:.0f} {unit}"
+            return f"{said} {rest // part:.0f} {small}" if rest >= part else said
+    return f"{sign}{size:.1f} s"
 
 
 def duration(milliseconds: float) -> str:
