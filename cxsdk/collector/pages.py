@@ -19,12 +19,16 @@ from cxsdk.collector.cards import Card, cards
 from cxsdk.collector.journey import Journey, journey
 from cxsdk.collector.overview import EVER, overview
 from cxsdk.collector.people import People
+from cxsdk.collector.promises import ENDED, Promise
+from cxsdk.collector.standings import OPEN
 from cxsdk.collector.store import Store
 
 __all__ = ["customers_page", "journey_page", "overview_page", "read_journey"]
 
 _SPANS = {"1h": 3600, "24h": 86_400, "7d": 7 * 86_400, "all": None}
 _SPAN_WORDS = {"1h": "last hour", "24h": "last 24 hours", "7d": "last 7 days", "all": "all time"}
+
+_PROMISES_SHOWN = 12
 
 
 def _environment() -> jinja2.Environment:
@@ -37,6 +41,7 @@ def _environment() -> jinja2.Environment:
     )
     for name in (
         "clock",
+        "date",
         "day",
         "due",
         "moment",
@@ -132,6 +137,19 @@ def read_journey(request: Request, limit: int) -> Journey | None:
         )
 
 
+def _ranked(found: Journey) -> list[Promise]:
+    """
+    Return promises in the order of their urgency: the open ones by due time, then the latest ended.
+    """
+
+    def urgency(one: Promise) -> tuple[int, int]:
+        if one.state in ENDED:
+            return len(OPEN), -one.changed
+        return OPEN.index(one.standing_now or "open"), one.due or 0
+
+    return sorted(found.promises.values(), key=urgency)
+
+
 def _days(every: list[Card]) -> list[tuple[str, list[Card]]]:
     return [
         (name, list(group)) for name, group in itertools.groupby(every, lambda c: words.day(c.time))
@@ -154,6 +172,9 @@ async def journey_page(request: Request) -> Response:
             journey=found,
             customer=customer,
             cards=made,
+            shown=_ranked(found)[:_PROMISES_SHOWN],
+            anchors={card.promise: card.anchor for card in reversed(made) if card.promise},
+            ended=ENDED,
             days=_days(made),
             consent=_consent(made),
             is_latest="cursor" not in request.query_params,

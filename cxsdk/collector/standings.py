@@ -13,9 +13,11 @@ import msgspec
 from cxsdk.collector.promises import ENDED, Promise, fold
 from cxsdk.collector.row import Key
 
-__all__ = ["PromiseFigures", "promise_figures", "promises", "refold", "refold_all"]
+__all__ = ["OPEN", "PromiseFigures", "promise_figures", "promises", "refold", "refold_all"]
 
-_OPEN = ("overdue", "at_risk", "open", "paused", "in_force", "over")
+OPEN = ("overdue", "at_risk", "open", "paused", "in_force", "over")
+"""What `Promise.standing` says of a promise that has not ended, the most urgent first."""
+
 _SHOWN = 10
 _CHUNK = 400
 _COLUMNS = (
@@ -154,14 +156,14 @@ def promise_figures(db: sqlite3.Connection, since: int, now: int) -> PromiseFigu
         # What makes the members of a group stand alike is enough to ask one of them.
         one = Promise("", state, duty=duty, due=now if is_past else None, lateness_ms=was_late)
         standing = one.standing(now)
-        if standing not in _OPEN and not is_recent:
+        if standing not in OPEN and not is_recent:
             continue
         # What stays in force is not delivered: its keeping is in no kept rate.
         if duty == "in_force_until" and standing in {"kept", "kept_late"}:
             standing = "honoured"
         counts[standing] = counts.get(standing, 0) + n
     return PromiseFigures(
-        open={name: counts[name] for name in _OPEN if counts.get(name)},
+        open={name: counts[name] for name in OPEN if counts.get(name)},
         kept=counts.get("kept", 0),
         kept_late=counts.get("kept_late", 0),
         broken=counts.get("broken", 0),

@@ -10,6 +10,7 @@ from typing import Any
 
 __all__ = [
     "clock",
+    "date",
     "day",
     "due",
     "duration",
@@ -138,6 +139,13 @@ def clock(text: str) -> str:
     Return hours and minutes of an RFC 3339 time in UTC.
     """
     return f"{_read(text):%H:%M}"
+
+
+def date(text: str) -> str:
+    """
+    Return the day of an RFC 3339 time in UTC, in digits.
+    """
+    return f"{_read(text):%Y-%m-%d}"
 
 
 def _read(text: str) -> datetime:
