@@ -5,6 +5,7 @@ The pages: server-rendered, without a line of JavaScript, everything escaped.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -23,7 +24,7 @@ from cxsdk.collector.promises import ENDED, Promise
 from cxsdk.collector.standings import OPEN
 from cxsdk.collector.store import Store
 
-__all__ = ["customers_page", "journey_page", "overview_page", "read_journey"]
+__all__ = ["customers_page", "error_page", "journey_page", "overview_page", "read_journey"]
 
 _SPANS = {"1h": 3600, "24h": 86_400, "7d": 7 * 86_400, "all": None}
 _SPAN_WORDS = {"1h": "last hour", "24h": "last 24 hours", "7d": "last 7 days", "all": "all time"}
@@ -64,6 +65,16 @@ def _render(name: str, status: int = 200, **values: Any) -> Response:
     return HTMLResponse(_templates.get_template(name).render(**values), status)
 
 
+def error_page(
+    title: str, words: str, status: int, headers: Mapping[str, str] | None = None
+) -> Response:
+    """
+    Return a page that says in *words* what is wrong.
+    """
+    made = _templates.get_template("error.html").render(title=title, words=words, page=None)
+    return HTMLResponse(made, status, headers)
+
+
 async def overview_page(request: Request) -> Response:
     """
     Show what happened, how it was perceived, what customers did, and how complete the record is.
@@ -94,15 +105,22 @@ async def overview_page(request: Request) -> Response:
 
 async def customers_page(request: Request) -> Response:
     """
-    Show a list of customers, or those whose identifier contains what was searched for.
+    Show a list of customers: those whose identifier contains what was searched for, those who had
+    a contact at a touchpoint, or those who met a problem.
     """
     store: Store = request.app.state.store
-    search = request.query_params.get("q", "").strip()[:200]
+    query = request.query_params
+    search = query.get("q", "").strip()[:200]
+    field = next((name for name in ("touchpoint", "problem") if query.get(name)), None)
+    value = query.get(field or "", "")[:300]
 
     def read() -> str:
         with store.reading() as db:
             people = People(db)
-            found = queries.customers(db, people, search, 101)
+            if field:
+                found = queries.customers_with(db, people, field, value, 101)
+            else:
+                found = queries.customers(db, people, search, 101)
             heads, identifiers = queries.head_count(db, people)
         return _templates.get_template("customers.html").render(
             found=found[:100],
@@ -110,6 +128,8 @@ async def customers_page(request: Request) -> Response:
             heads=heads,
             identifiers=identifiers,
             search=search,
+            field=field,
+            value=value,
             page="customers",
         )
 
@@ -184,7 +204,7 @@ async def journey_page(request: Request) -> Response:
     try:
         return await run_sync(read)
     except queries.QueryError as error:
-        return _render("nobody.html", 400, customer=str(error), page="customers")
+        return error_page("This address is wrong", str(error), 400)
 
 
 def _consent(every: list[Card]) -> str | None:

@@ -79,7 +79,9 @@ class People:
     """
 
     def __init__(self, db: sqlite3.Connection) -> None:
-        said = db.execute("SELECT space, value, other_space, other_value, op, time, event FROM links")
+        said = db.execute(
+            "SELECT space, value, other_space, other_value, op, time, event FROM links"
+        )
         every: dict[Key, list[_Said]] = {}
         for space, value, other_space, other_value, *rest in said:
             one, other = (space, value), (other_space, other_value)

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import attrs
 import msgspec
 
-from cxsdk._clock import to_ns
+from cxsdk._clock import rfc3339, to_ns
 from cxsdk.collector.row import Key
 
 __all__ = ["ENDED", "Promise", "due_instant", "fold"]
@@ -190,7 +190,7 @@ def due_instant(said: _Said, time: int) -> tuple[int | None, str | None]:
         start = _instant(said.made_at)
         base = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=start or time)
         end = _after(base.astimezone(_zone(zone_name) or UTC), said.period)
-        return (_micros(end) if end else None), said.period
+        return (_micros(end), f"{rfc3339(end)} ({said.period})") if end else (None, said.period)
     return None, None
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "Page",
     "QueryError",
     "customers",
+    "customers_with",
     "events",
     "events_of",
     "head_count",
@@ -31,6 +32,13 @@ __all__ = [
 _MOST = 1000
 _MOST_INTEGER = 2**63 - 1
 """What SQLite holds."""
+
+
+_WITH = {
+    "touchpoint": "family = 'interaction' AND action = 'completed' AND touchpoint = ?",
+    "problem": "family = 'problem' AND action = 'encountered'"
+    " AND json_extract(body, '$.data.problem') = ?",
+}
 
 
 class QueryError(ValueError):
@@ -213,6 +221,35 @@ def head_count(db: sqlite3.Connection, people: People) -> tuple[int, int]:
     seen = db.execute("SELECT DISTINCT customer FROM events WHERE customer IS NOT NULL")
     (identifiers,) = db.execute("SELECT count(*) FROM customers").fetchone()
     return len(people.among(row[0] for row in seen)), identifiers
+
+
+def customers_with(
+    db: sqlite3.Connection, people: People, field: str, value: str, limit: int = 100
+) -> list[Known]:
+    """
+    Return who had a contact at a touchpoint or met a problem, the latest first.
+
+    Args:
+        db: where to look.
+
+        people: who is who.
+
+        field: ``touchpoint`` or ``problem``.
+
+        value: its name.
+
+        limit: how many at most.
+    """
+    rows = db.execute(
+        "SELECT customer, count(*), min(time), max(time) FROM events"  # noqa: S608 - literals
+        f" WHERE {_WITH[field]} AND customer IS NOT NULL GROUP BY 1 ORDER BY 4 DESC, 1 LIMIT ?",
+        (value, limit),
+    )
+    found = []
+    for customer, events, first, last in rows:
+        space, _, name = customer.partition(":")
+        found.append(Known((space, name), events, first, last, people.face((space, name))))
+    return found
 
 
 def customers(db: sqlite3.Connection, people: People, search: str, limit: int = 100) -> list[Known]:

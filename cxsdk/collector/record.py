@@ -207,9 +207,7 @@ def read(db: sqlite3.Connection, since: int, now: int) -> Record:
         " ORDER BY n DESC LIMIT 8",
         (since,),
     )
-    (ahead,) = db.execute(
-        "SELECT count(*) FROM events WHERE time > ?", (now + _AHEAD,)
-    ).fetchone()
+    (ahead,) = db.execute("SELECT count(*) FROM events WHERE time > ?", (now + _AHEAD,)).fetchone()
     (lanes,) = db.execute("SELECT count(*) FROM lanes").fetchone()
     return Record(
         delay=_delay(db, since),

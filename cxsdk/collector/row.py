@@ -4,6 +4,7 @@ One event as the store holds it: judged, and with the columns that queries filte
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import attrs
@@ -106,7 +107,29 @@ def judge(text: bytes, limits: Limits, *, strict: bool) -> Row | Refusal:
         if isinstance(found, Refusal):
             return found
         event = found
+    if _names_twice(text):
+        reason = "event: expected each name once in an object"
+        return Refusal(event.id, event.type, "invalid", reason)
     return _row(event, text.decode())
+
+
+def _names_twice(text: bytes) -> bool:
+    """
+    Say whether an object has one name twice: readers differ on which of the two counts.
+    """
+    # What comes out as it went in, as from our own encoder, has no such thing.
+    if msgspec.json.encode(msgspec.json.decode(text)) == text:
+        return False
+    found = False
+
+    def pairs(members: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal found
+        made = dict(members)
+        found = found or len(made) < len(members)
+        return made
+
+    json.loads(text, object_pairs_hook=pairs, parse_int=str, parse_float=str)
+    return found
 
 
 def _judge_slowly(text: bytes, depth: int, *, strict: bool) -> Any:

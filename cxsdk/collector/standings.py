@@ -25,7 +25,7 @@ _COLUMNS = (
     " lateness_ms, fulfilled"
 )
 _UPSERT = (
-    f"INSERT OR REPLACE INTO promises ({_COLUMNS}, was_late)"
+    f"INSERT OR REPLACE INTO promises ({_COLUMNS}, was_late)"  # noqa: S608 - literals
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _ENDED_SQL = ", ".join(f"'{state}'" for state in sorted(ENDED))
@@ -80,7 +80,8 @@ def refold(db: sqlite3.Connection, ids: Iterable[str]) -> None:
             # Without being told SQLite would read all commitments.
             " FROM events INDEXED BY events_by_commitment"
             f" WHERE family = 'commitment' AND entity IN ({marks})"
-            " ORDER BY time, instance, seq, id",
+            # What was made and kept at one moment, as imports say by the day, was made first.
+            " ORDER BY time, action <> 'made', instance, seq, id",
             some,
         )
         db.executemany(_UPSERT, map(_written, fold(rows).values()))
