@@ -38,6 +38,8 @@ _UPSERT_LANE = (
     " events = events + excluded.events, last = max(last, excluded.last)"
 )
 _CHUNK = 400
+# Shorter than a sender waits: it is told to come again rather than left to give up.
+_LOCKED_S = 5.0
 # When and in which trace it was told, by which process of which release: not what was told.
 _TELLING = ("time", "recordedtime", "traceparent", "tracestate", "dataschema")
 _TELLER = ("sdk", "service")
@@ -105,6 +107,8 @@ class Store:
             self._writer = self._connect()
         except (OSError, sqlite3.Error) as error:
             raise ConfigurationError(f"collector: cannot open {self.path}: {error}") from error
+        # SQLite goes on writing to a file that somebody removed, and nobody would see it again.
+        self._opened = self._identity()
         try:
             self._writer.execute("PRAGMA journal_mode = WAL")
             # Each checkpoint waits for the disk: at 16 MB of log instead of 4 there are fewer.
@@ -117,8 +121,17 @@ class Store:
             self._writer.close()
             raise
 
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            about = self.path.stat()
+        except OSError:
+            return None
+        return about.st_dev, about.st_ino
+
     def _connect(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self.path, timeout=30.0, isolation_level=None, check_same_thread=False)
+        db = sqlite3.connect(
+            self.path, timeout=_LOCKED_S, isolation_level=None, check_same_thread=False
+        )
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute("PRAGMA temp_store = MEMORY")
         db.execute("PRAGMA cache_size = -16000")
@@ -160,9 +173,14 @@ class Store:
         a conflict, which counts as a duplicate and is remembered among the refusals. Who told it,
         when, and in which trace is no content: a redelivered task tells the same key once more
         from another process, and that is a plain duplicate.
+
+        Raises:
+            sqlite3.Error: nothing was stored: the file is locked, full, damaged or not there.
         """
         received = self.now()
         with self._write_lock:
+            if self._identity() != self._opened:
+                raise sqlite3.OperationalError(f"{self.path} was moved or removed; start it again")
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 sorted_out = self._sort_out(rows)
@@ -240,9 +258,10 @@ class Store:
         known = self._counted(found.fresh)
         fresh = [row for row in found.fresh if _place(row) not in known]
         # A retold or refused event may be delivered again, and its number counts once.
+        told: tuple[Row | Refusal, ...] = (*found.retold, *refused)
         retold = [
             one
-            for one in (*found.retold, *refused)
+            for one in told
             if None not in _place(one)
             and self._writer.execute(
                 "INSERT OR IGNORE INTO retold VALUES (?, ?, ?)", _place(one)

@@ -383,3 +383,35 @@ def test_browsers_are_told_in_a_page_what_is_wrong(http, collector, monkeypatch,
     for answer in (unknown, failed):
         assert answer.headers["content-type"].startswith(accept)
         assert "content-security-policy" in answer.headers
+
+
+def _fill(collector):
+    (pages,) = collector.store._writer.execute("PRAGMA page_count").fetchone()
+    collector.store._writer.execute(f"PRAGMA max_page_count = {pages}")
+    return lambda: collector.store._writer.execute("PRAGMA max_page_count = 1000000")
+
+
+def _lock(collector):
+    other = sqlite3.connect(collector.store.path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    return other.close
+
+
+def _move(collector):
+    path = collector.store.path
+    path.rename(path.with_suffix(".away"))
+    return lambda: path.with_suffix(".away").rename(path)
+
+
+@pytest.mark.parametrize("break_it", [_fill, _lock, _move])
+def test_a_file_that_cannot_be_written_costs_no_event(http, collector, facts, break_it):
+    """A full disk, a lock of another program, a file moved away: 503, and later all are taken."""
+    collector.store._writer.execute("PRAGMA busy_timeout = 50")
+    http.post("/events", json=facts.interaction())
+    events = [facts.interaction() for _ in range(500)]
+    repair = break_it(collector)
+    answer = http.post("/events", json=events)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    repair()
+    assert http.post("/events", json=events).json()["accepted"] == 500
+    assert len(http.get("/events?limit=1000").json()["events"]) == 501
