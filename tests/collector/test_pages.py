@@ -113,7 +113,9 @@ def page(chromium):
         ("overview", "/?range=24h"),
         ("journey", "/customers/anna%2F4711/journey"),
         ("customers", "/customers?q=a"),
+        ("touchpoint", "/customers?touchpoint=checkout.pay"),
         ("nobody", "/customers/nobody/journey"),
+        ("unknown", "/nothing"),
     ],
 )
 def test_pages_fit_and_stay_quiet(filled, page, tmp_path, name, path, width):
@@ -123,7 +125,7 @@ def test_pages_fit_and_stay_quiet(filled, page, tmp_path, name, path, width):
     still.screenshot(path=tmp_path / f"{name}-{width}.png", full_page=True)
     live = page(url, width, scripts=True)
     assert live.evaluate("document.documentElement.scrollWidth") <= width
-    missing = [str(url)] if name == "nobody" else []
+    missing = [str(url)] if name in {"nobody", "unknown"} else []
     assert [text for text in live.complaints if "status of 404" not in text] == missing
     assert [text for text in still.complaints if "status of 404" not in text] == missing
     assert live.evaluate("document.scripts.length") == 0
