@@ -488,3 +488,21 @@ def test_journey_of_an_anonymous_visit_links_to_its_own_json(http, facts):
     page = http.get("/customers/same/journey?space=anonymous").text
     link = re.search(r'href="([^"]*journey\.json[^"]*)"', page)[1]
     assert http.get(link).json()["customer"]["space"] == "anonymous"
+
+
+def test_a_period_is_said_with_the_day_it_ends(http, facts):
+    """Two years of warranty end on a day that nobody should have to work out."""
+    http.post("/events", json=[facts.promise("w", duty="in_force_until", period="P2Y")])
+    page = http.get("/customers/c1/journey").text
+    assert "in force until <bdi>2028-05-04 10:00 UTC (P2Y)</bdi>" in page
+
+
+@pytest.mark.browser
+def test_paper_is_white_whatever_the_screen(filled, page):
+    """Printed from a dark screen, text is black on white and navigation stays away."""
+    tab = page(filled.base_url.join("/"), scheme="dark")
+    tab.emulate_media(media="print", color_scheme="dark")
+    colours = "e => [getComputedStyle(e).color, getComputedStyle(e).backgroundColor]"
+    body = tab.locator("body")
+    assert body.evaluate(colours) == ["rgb(0, 0, 0)", "rgb(255, 255, 255)"]
+    assert not tab.locator(".spans").is_visible()
