@@ -62,9 +62,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (CXError, OSError) as error:
-        print(f"cxsdk {options.command}: {error}", file=sys.stderr)
+        print(f"cxsdk {options.command}: {_words(error, options.command)}", file=sys.stderr)
         return 2 if isinstance(error, (ConfigurationError, IntegrationError)) else 1
     return code
+
+
+def _words(error: Exception, command: str) -> str:
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    # The collector names itself in its errors, and so does the command.
+    return str(error).removeprefix(f"{command}: ")
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:

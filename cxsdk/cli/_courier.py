@@ -14,12 +14,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from cxsdk._clock import SystemClock
+from cxsdk.cli._values import above_zero
 from cxsdk.config import DeliveryOptions, Settings, resolve
 from cxsdk.delivery import Delivery
 from cxsdk.sinks import open_sink
 from cxsdk.typing import Sink
 
-__all__ = ["SINK", "Courier", "above_zero", "add_destination", "destination"]
+__all__ = ["SINK", "Courier", "add_destination", "destination"]
 
 SINK = "default"
 """The name under which these events are carried: the one that ``init`` gives a single URL."""
@@ -43,19 +44,6 @@ def add_destination(parser: argparse.ArgumentParser, *, required: bool = True) -
         metavar="S",
         help="seconds without progress after which to give up (60)",
     )
-
-
-def above_zero(text: str) -> float:
-    """
-    Read a finite number above zero.
-
-    Raises:
-        ValueError: it is none.
-    """
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise ValueError(text)
-    return value
 
 
 def destination(url: str, api_key: str | None) -> Sink:

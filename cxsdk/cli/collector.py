@@ -14,6 +14,8 @@ from __future__ import annotations
 import argparse
 import os
 
+from cxsdk.cli._values import port
+
 __all__ = ["configure", "run"]
 
 
@@ -22,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     Add the arguments.
     """
     parser.add_argument("--host", default="127.0.0.1", help="address to bind (%(default)s)")
-    parser.add_argument("--port", type=int, default=4180, help="0 takes a free one (%(default)s)")
+    parser.add_argument("--port", type=port, default=4180, help="0 takes a free one (%(default)s)")
     parser.add_argument("--db", metavar="PATH", help="SQLite file (in the user's state directory)")
     parser.add_argument("--api-key", metavar="KEY", help="demanded of everyone ($CXSDK_API_KEY)")
     parser.add_argument(

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from cxsdk.cli import _screen
+from cxsdk.cli._values import port, whole
 
 if TYPE_CHECKING:
     from cxsdk.demo import Reckoning, Show
@@ -34,12 +35,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """
     parser.add_argument("--once", action="store_true", help="end by itself, and check")
     parser.add_argument(
-        "--customers", type=int, default=40, metavar="N", help="how many at first (%(default)s)"
+        "--customers", type=whole, default=40, metavar="N", help="how many at first (%(default)s)"
     )
     parser.add_argument(
         "--seed", type=int, default=1, metavar="S", help="another one, other stories"
     )
-    parser.add_argument("--port", type=int, default=0, metavar="P", help="of the page (a free one)")
+    parser.add_argument(
+        "--port", type=port, default=0, metavar="P", help="of the page (a free one)"
+    )
     parser.add_argument("--keep", action="store_true", help="leave database, spool and log")
 
 
@@ -54,9 +57,6 @@ def run(options: argparse.Namespace) -> int:
     """
     from cxsdk.demo import Show
 
-    if options.customers < 1:
-        _screen.note("cxsdk demo: --customers needs at least one")
-        return 2
     with Show(port=options.port, seed=options.seed, keep=options.keep) as show:
         print(f"collector: {show.collector.url}", flush=True)
         with _until_interrupted(show.stop):

@@ -16,6 +16,7 @@ import attrs
 
 from cxsdk.cli import _checks, _screen
 from cxsdk.cli._checks import Finding
+from cxsdk.cli._values import above_zero
 from cxsdk.config import SETTINGS, SWITCHES, Setting, Settings, resolve
 from cxsdk.errors import ConfigurationError
 
@@ -33,7 +34,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """
     parser.add_argument("--json", action="store_true", help="for machines")
     parser.add_argument(
-        "--timeout", type=float, default=5.0, metavar="S", help="for the collector (%(default)s)"
+        "--timeout",
+        type=above_zero,
+        default=5.0,
+        metavar="S",
+        help="for the collector (%(default)s)",
     )
 
 

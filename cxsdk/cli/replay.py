@@ -27,9 +27,10 @@ import attrs
 
 from cxsdk._clock import SystemClock
 from cxsdk.cli import _screen
-from cxsdk.cli._courier import SINK, Courier, above_zero, add_destination, destination
+from cxsdk.cli._courier import SINK, Courier, add_destination, destination
+from cxsdk.cli._values import above_zero, whole
 from cxsdk.config import SpoolOptions
-from cxsdk.errors import CXError, SpoolFullError
+from cxsdk.errors import ConfigurationError, CXError, SpoolFullError
 from cxsdk.events.codec import decode
 from cxsdk.spool import MemorySpool
 from cxsdk.typing import Kind, Record
@@ -57,15 +58,8 @@ def add_pace(parser: argparse.ArgumentParser) -> None:
     """
     parser.add_argument("--rate", type=above_zero, metavar="N", help="events a second, at most")
     parser.add_argument(
-        "--batch", type=_whole, default=500, metavar="N", help="events a request, at most (500)"
+        "--batch", type=whole, default=500, metavar="N", help="events a request, at most (500)"
     )
-
-
-def _whole(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError(text)
-    return value
 
 
 def run(options: argparse.Namespace) -> int:
@@ -73,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     Replay; return 0 when every line was taken, else 1, or 2 without a destination.
 
     Raises:
-        ConfigurationError: the URL is wrong.
+        ConfigurationError: the URL is wrong, or the file cannot be opened.
         OSError: the file cannot be read.
     """
     if not options.to and not options.dry_run:
@@ -141,12 +135,19 @@ def _reading(name: str) -> Iterator[Reader]:
             raw: Any = sys.stdin.buffer
             total = None
         else:
-            raw = stack.enter_context(open(name, "rb"))  # noqa: PTH123 - one of two ways in
+            raw = stack.enter_context(_opened(name))
             total = os.fstat(raw.fileno()).st_size
         # By its first bytes and not by its name: stdin has none, and names lie.
         is_gzip = raw.peek(2)[:2] == b"\x1f\x8b"
         lines = stack.enter_context(gzip.GzipFile(fileobj=raw)) if is_gzip else raw
         yield Reader(lines, total, raw.tell if total is not None else lambda: 0)
+
+
+def _opened(name: str) -> Any:
+    try:
+        return open(name, "rb")  # noqa: PTH123, SIM115 - the caller's stack closes it
+    except OSError as error:
+        raise ConfigurationError(f"{name}: cannot be read: {error.strerror}") from error
 
 
 def _check(reader: Reader, bar: _screen.Progress) -> int:

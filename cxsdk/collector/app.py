@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from anyio.to_thread import run_sync
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -29,6 +30,7 @@ from cxsdk.collector.journey import as_json
 from cxsdk.collector.limits import Limits
 from cxsdk.collector.pages import (
     customers_page,
+    error_page,
     journey_page,
     overview_page,
     read_journey,
@@ -90,7 +92,7 @@ def create_app(
             Middleware(Guard, api_key=api_key, allowed_hosts=tuple(allowed_hosts)),
             Middleware(Fault),
         ],
-        exception_handlers={sqlite3.Error: _unavailable},
+        exception_handlers={sqlite3.Error: _unavailable, HTTPException: _unknown},
         lifespan=lifespan,
     )
     app.state.store, app.state.limits, app.state.strict = store, bounds, strict
@@ -99,8 +101,8 @@ def create_app(
 
 def _routes() -> list[Route | Mount]:
     return [
-        Route("/events", post_events, methods=["POST"]),
-        Route("/events", get_events, methods=["GET"]),
+        # One route for both, so that 405 names both.
+        Route("/events", _events, methods=["GET", "POST"]),
         Route("/customers/{customer:path}/journey.json", journey_json, methods=["GET"]),
         Route("/customers/{customer:path}/journey", get_journey, methods=["GET"]),
         Route("/customers", customers_page, methods=["GET"]),
@@ -108,6 +110,10 @@ def _routes() -> list[Route | Mount]:
         Mount("/static", StaticFiles(directory=_HERE / "static"), name="static"),
         Route("/healthz", health, methods=["GET"]),
     ]
+
+
+async def _events(request: Request) -> Response:
+    return await (post_events if request.method == "POST" else get_events)(request)
 
 
 async def post_events(request: Request) -> Response:
@@ -202,8 +208,30 @@ async def health(_: Request) -> Response:
     return JSONResponse({"status": "ok"})
 
 
-async def _unavailable(_: Request, error: Exception) -> Response:
+async def _unavailable(request: Request, error: Exception) -> Response:
     voice.say(
         logging.ERROR, "collector store", "collector: the store failed: %s", clean(str(error))
     )
-    return JSONResponse({"error": "store: not available"}, 503, {"retry-after": "5"})
+    headers = {"retry-after": "5"}
+    if _is_browser(request):
+        return error_page("The store does not answer", _STORE_WORDS, 503, headers)
+    return JSONResponse({"error": "store: not available"}, 503, headers)
+
+
+async def _unknown(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - for the type
+    if error.status_code == 404 and _is_browser(request):
+        return error_page("No such page", "The collector has an overview and customers.", 404)
+    return JSONResponse(
+        {"error": f"request: {error.detail.lower()}"}, error.status_code, error.headers
+    )
+
+
+def _is_browser(request: Request) -> bool:
+    return "text/html" in request.headers.get("accept", "").lower()
+
+
+_STORE_WORDS = (
+    "Its file is locked, full or damaged; the log of the collector says which. Senders keep their"
+    " events and try again."
+)

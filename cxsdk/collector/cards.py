@@ -82,6 +82,9 @@ class Card:
     title: str
     time: str
     anchor: str
+    promise: str | None = None
+    """Id of the promise that it is about."""
+
     is_named: bool = False
     """Whether the title is a name as it stands in code and filters: a touchpoint."""
 
@@ -268,8 +271,6 @@ def _common(card: Card, event: dict[str, Any], data: dict[str, Any]) -> None:
         return
     for ref in data.get("refs", ()):
         card.fine.append(Fact(words(ref["type"]), ref["id"], is_code=True))
-    if data.get("consent"):
-        card.fine.append(Fact("consent", words(data["consent"]["state"])))
     trace = event.get("traceparent")
     if trace:
         card.fine.append(Fact("trace", trace.split("-")[1], is_code=True))
@@ -293,6 +294,7 @@ def cards(bodies: tuple[str, ...], promises: dict[str, Promise]) -> list[Card]:
     Return what to show of each event, in the order given.
     """
     made: list[Card] = []
+    consent = None
     anchors: dict[str, Card] = {}
     wires = [_told(msgspec.json.decode(body)) for body in bodies]
     for index, event in enumerate(wires):
@@ -301,8 +303,14 @@ def cards(bodies: tuple[str, ...], promises: dict[str, Promise]) -> list[Card]:
         card = Card(
             _LANES.get(family, "none"), f"{family}.{action}", family, event["time"], f"e{index}"
         )
-        _FILLERS[family](card, data, promises.get(data.get("commitment_id", "")))
+        card.promise = data.get("commitment_id")
+        _FILLERS[family](card, data, promises.get(card.promise or ""))
         _common(card, event, data)
+        state = data.get("consent", {}).get("state", consent)
+        # Said where it changes: on every card it would hide the change.
+        if state != consent and card.lane != "none":
+            card.fine.append(Fact("consent", words(state)))
+        consent = state
         made.append(card)
         entity = _entity(family, data, event["id"])
         if family == "interaction":

@@ -80,7 +80,7 @@ class Guard:
             return JSONResponse({"error": "host: not one of the allowed hosts"}, 403)
         origin = headers.get("origin")
         # Another site's page may send a request here, with the browser's credentials.
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and _netloc(origin) != host.lower():
             return JSONResponse({"error": "origin: other sites may not use the collector"}, 403)
         if self._api_key is None or path == "/healthz":
             return None
@@ -103,6 +103,16 @@ class Guard:
         elif scheme.lower() != "bearer":
             return False
         return hmac.compare_digest(given, self._api_key or b"")
+
+
+def _netloc(origin: str) -> str | None:
+    """
+    Return host and port of an ``Origin`` header; None of one that is no URL.
+    """
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 def _name(host: str) -> str:

@@ -10,8 +10,9 @@ from typing import Any
 import attrs
 
 from cxsdk.collector.people import Person, find, person_of
-from cxsdk.collector.promises import Promise, promises
+from cxsdk.collector.promises import Promise
 from cxsdk.collector.queries import Filter, events_of
+from cxsdk.collector.standings import promises
 
 __all__ = ["Journey", "as_json", "journey"]
 

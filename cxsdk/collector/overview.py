@@ -8,20 +8,26 @@ said) stand beside a distribution, outside its shares.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import attrs
 
 from cxsdk.collector import perception, record
 from cxsdk.collector.people import People
 from cxsdk.collector.perception import Perception
-from cxsdk.collector.promises import Promise, promises
 from cxsdk.collector.record import Record
+from cxsdk.collector.standings import PromiseFigures, promise_figures
 
-__all__ = ["Distribution", "Overview", "PromiseFigures", "Touchpoint", "Volume", "overview"]
+__all__ = ["EVER", "Course", "Distribution", "Overview", "Touchpoint", "Volume", "overview"]
+
+EVER = -62_135_596_800_000_000
+"""The first moment of year 1, in microseconds: no event is older."""
 
 _TOP = 12
-_OPEN = ("overdue", "at_risk", "open", "paused", "in_force", "over")
+# Lengths that people count in, in seconds; at most so many of them make a range.
+_STEPS = (60, 120, 300, 900, 1800, 3600, 7200, 21_600, 43_200, 86_400, 172_800, 604_800)
+_MOST_SPANS = 30
+_COURSES = ("interaction", "feedback", "reaction")
 
 
 @attrs.define(frozen=True)
@@ -76,35 +82,20 @@ class Touchpoint:
 
 
 @attrs.define(frozen=True)
-class PromiseFigures:
+class Course:
     """
-    Promises: the open ones as they stand now, the ended ones as they ended in the range.
+    How one kind of fact came in over the range: counts of equal spans, the oldest first.
     """
 
-    open: dict[str, int]
-    kept: int
-    kept_late: int
-    broken: int
-    expired: int
-    honoured: int
-    """In force until its end and kept, such as a warranty that was used; in no kept rate."""
-
-    cancelled: int
-    overdue: tuple[Promise, ...]
+    family: str
+    counts: tuple[int, ...]
 
     @property
-    def judged(self) -> int:
+    def most(self) -> int:
         """
-        Return the base of the kept rate: deliveries that were kept, late or not, or broken.
+        Return the largest count.
         """
-        return self.kept + self.kept_late + self.broken
-
-    @property
-    def kept_rate(self) -> float | None:
-        """
-        Return the share kept in time, 0 to 1; late is not kept in time, expired is in no rate.
-        """
-        return self.kept / self.judged if self.judged else None
+        return max(self.counts)
 
 
 @attrs.define(frozen=True)
@@ -114,6 +105,15 @@ class Overview:
     """
 
     families: dict[str, int]
+    start: int
+    """First moment of *courses*: that of the range or, where it has none, before all events."""
+
+    step: int
+    """Length of one span of *courses*, in microseconds."""
+
+    courses: tuple[Course, ...]
+    """Contacts, feedback and reactions over time."""
+
     interactions: int
     estimated: int
     customers: int
@@ -143,95 +143,123 @@ class Overview:
 _COMPLETED = "FROM events WHERE family = 'interaction' AND action = 'completed' AND time >= ?"
 
 
-def distribution(rows: Sequence[tuple[str | None, int]]) -> Distribution:
+@attrs.define(frozen=True)
+class _Contacts:
     """
-    Build a distribution from (value, count) rows.
+    Completed interactions that agree in all that the page tells apart.
     """
-    counts = {value: n for value, n in rows if value not in {None, "unknown"}}
-    told = dict(rows)
+
+    touchpoint: str | None
+    channel: str | None
+    stage: str | None
+    outcome: str | None
+    goal_met: str | None
+    n: int
+    estimated: int
+
+
+def _contacts(db: sqlite3.Connection, since: int) -> list[_Contacts]:
+    """
+    Read the range once, for all the tables that go over it.
+    """
+    rows = db.execute(
+        "SELECT touchpoint, channel, stage, outcome, goal_met, count(*),"  # noqa: S608 - a literal
+        f" CAST(total(weight) AS INTEGER) {_COMPLETED} GROUP BY 1, 2, 3, 4, 5",
+        (since,),
+    )
+    return [_Contacts(*row) for row in rows]
+
+
+def _over_time(
+    db: sqlite3.Connection, since: int, now: int
+) -> tuple[dict[str, int], int, int, tuple[Course, ...]]:
+    """
+    Count events by family, and contacts, feedback and reactions by spans of the range.
+
+    What is dated later than *now* is in the last span.
+    """
+    oldest = since
+    if since == EVER:
+        (first,) = db.execute("SELECT min(time) FROM events").fetchone()
+        oldest = now if first is None else min(first, now)
+    step = _step(now - oldest)
+    spans = max(1, -(-(now - oldest) // step))
+    start = now - spans * step
+    rows = db.execute(
+        "SELECT family, min(?, (time - ?) / ?), count(*), sum(action <> 'started') FROM events"
+        " WHERE time >= ? GROUP BY 1, 2",
+        (spans - 1, start, step, since),
+    )
+    families: dict[str, int] = {}
+    counts = {family: [0] * spans for family in _COURSES}
+    for family, span, n, ended in rows:
+        families[family] = families.get(family, 0) + n
+        if family in counts:
+            counts[family][span] += ended
+    courses = tuple(Course(family, tuple(counts[family])) for family in _COURSES)
+    return families, start, step, courses
+
+
+def _step(length: int) -> int:
+    """
+    Return the shortest step that cuts *length* into few enough spans, in microseconds.
+    """
+    for seconds in _STEPS:
+        if length <= _MOST_SPANS * seconds * 1_000_000:
+            return seconds * 1_000_000
+    weeks = -(-length // (_MOST_SPANS * _STEPS[-1] * 1_000_000))
+    return weeks * _STEPS[-1] * 1_000_000
+
+
+def _summed(pairs: Iterable[tuple[str | None, int]]) -> dict[str | None, int]:
+    total: dict[str | None, int] = {}
+    for value, n in pairs:
+        total[value] = total.get(value, 0) + n
+    return total
+
+
+def distribution(pairs: Iterable[tuple[str | None, int]]) -> Distribution:
+    """
+    Build a distribution from (value, count) pairs.
+    """
+    told = _summed(pairs)
+    counts = {str(value): n for value, n in told.items() if value not in {None, "unknown"}}
     return Distribution(
-        {str(value): n for value, n in sorted(counts.items(), key=lambda row: -row[1])},
+        dict(sorted(counts.items(), key=lambda row: (-row[1], row[0]))),
         unknown=told.get("unknown", 0),
         absent=told.get(None, 0),
     )
 
 
-def _split(db: sqlite3.Connection, column: str, since: int) -> Distribution:
-    rows = db.execute(f"SELECT {column}, count(*) {_COMPLETED} GROUP BY 1", (since,))  # noqa: S608 - a literal
-    return distribution([(row[0], row[1]) for row in rows])
+def _volumes(every: list[_Contacts], name: str) -> tuple[Volume, ...]:
+    counted = _summed((getattr(one, name), one.n) for one in every)
+    estimated = _summed((getattr(one, name), one.estimated) for one in every)
+    made = [Volume(label, n, estimated[label]) for label, n in counted.items()]
+    return tuple(sorted(made, key=lambda one: (-one.n, one.label or "")))
 
 
-def _volumes(db: sqlite3.Connection, column: str, since: int) -> tuple[Volume, ...]:
-    rows = db.execute(
-        f"SELECT {column}, count(*) AS n, sum(weight) {_COMPLETED} GROUP BY 1 ORDER BY n DESC, 1",  # noqa: S608 - a literal
-        (since,),
-    )
-    return tuple(Volume(*row) for row in rows)
-
-
-def _touchpoints(db: sqlite3.Connection, since: int) -> tuple[Touchpoint, ...]:
-    rows = db.execute(
-        f"SELECT touchpoint, outcome, goal_met, count(*) {_COMPLETED} GROUP BY 1, 2, 3",  # noqa: S608 - a literal
-        (since,),
-    )
-    found: dict[str | None, list[tuple[str | None, str | None, int]]] = {}
-    for touchpoint, outcome, goal, n in rows:
-        found.setdefault(touchpoint, []).append((outcome, goal, n))
+def _touchpoints(every: list[_Contacts]) -> list[Touchpoint]:
+    found: dict[str | None, list[_Contacts]] = {}
+    for one in every:
+        found.setdefault(one.touchpoint, []).append(one)
     made = [
         Touchpoint(
             name,
-            sum(n for _, _, n in parts),
-            distribution(_summed((outcome, n) for outcome, _, n in parts)),
-            distribution(_summed((goal, n) for _, goal, n in parts)),
+            sum(one.n for one in parts),
+            distribution((one.outcome, one.n) for one in parts),
+            distribution((one.goal_met, one.n) for one in parts),
         )
         for name, parts in found.items()
     ]
-    return tuple(sorted(made, key=lambda one: (-one.n, one.name or "")))
-
-
-def _summed(pairs: object) -> list[tuple[str | None, int]]:
-    total: dict[str | None, int] = {}
-    for value, n in pairs:  # type: ignore[attr-defined]
-        total[value] = total.get(value, 0) + n
-    return list(total.items())
-
-
-def promise_figures(every: Sequence[Promise], since: int, now: int) -> PromiseFigures:
-    """
-    Count promises by how they stand at *now*; ended ones only where they ended from *since* on.
-    """
-    counts: dict[str, int] = {}
-    overdue = []
-    for one in every:
-        standing = one.standing(now)
-        if standing in _OPEN:
-            counts[standing] = counts.get(standing, 0) + 1
-            if standing == "overdue":
-                overdue.append(one)
-        elif one.changed >= since:
-            # What stays in force is not delivered: its keeping is in no kept rate.
-            if one.duty == "in_force_until" and standing in {"kept", "kept_late"}:
-                standing = "honoured"
-            counts[standing] = counts.get(standing, 0) + 1
-    overdue.sort(key=lambda one: (one.due or 0, one.id))
-    return PromiseFigures(
-        open={name: counts[name] for name in _OPEN if counts.get(name)},
-        kept=counts.get("kept", 0),
-        kept_late=counts.get("kept_late", 0),
-        broken=counts.get("broken", 0),
-        expired=counts.get("expired", 0),
-        honoured=counts.get("honoured", 0),
-        cancelled=counts.get("cancelled", 0),
-        overdue=tuple(overdue),
-    )
+    return sorted(made, key=lambda one: (-one.n, one.name or ""))
 
 
 def _problems(db: sqlite3.Connection, since: int) -> tuple[tuple[str, int, int], ...]:
     rows = db.execute(
         "SELECT json_extract(body, '$.data.problem') AS problem,"
-        " sum(coalesce(json_extract(body, '$.data.count'), 1)) AS n,"
-        " sum(CASE WHEN json_extract(body, '$.data.user_visible')"
-        "  THEN coalesce(json_extract(body, '$.data.count'), 1) ELSE 0 END)"
+        " CAST(total(coalesce(json_extract(body, '$.data.count'), 1)) AS INTEGER) AS n,"
+        " CAST(total(CASE WHEN json_extract(body, '$.data.user_visible')"
+        "  THEN coalesce(json_extract(body, '$.data.count'), 1) ELSE 0 END) AS INTEGER)"
         " FROM events WHERE family = 'problem' AND action = 'encountered' AND time >= ?"
         " GROUP BY 1 ORDER BY n DESC, 1",
         (since,),
@@ -243,30 +271,28 @@ def overview(db: sqlite3.Connection, since: int, now: int) -> Overview:
     """
     Return the figures of what happened from *since* on (microseconds), as seen at *now*.
     """
-    families = db.execute(
-        "SELECT family, count(*) FROM events WHERE time >= ? GROUP BY 1 ORDER BY 2 DESC", (since,)
-    )
-    totals = db.execute(
-        f"SELECT count(*), coalesce(sum(weight), 0) {_COMPLETED}",  # noqa: S608 - a literal
-        (since,),
-    ).fetchone()
+    families, start, step, courses = _over_time(db, since, now)
+    every = _contacts(db, since)
     people = People(db)
     met = db.execute(f"SELECT DISTINCT customer {_COMPLETED}", (since,))  # noqa: S608 - a literal
     exposed = people.among(row[0] for row in met)
-    touchpoints = _touchpoints(db, since)
+    touchpoints = _touchpoints(every)
     return Overview(
-        families={row[0]: row[1] for row in families},
-        interactions=totals[0],
-        estimated=totals[1],
+        families=families,
+        start=start,
+        step=step,
+        courses=courses,
+        interactions=sum(one.n for one in every),
+        estimated=sum(one.estimated for one in every),
         customers=len(exposed),
-        by_channel=_volumes(db, "channel", since),
-        by_stage=_volumes(db, "stage", since),
-        touchpoints=touchpoints[:_TOP],
+        by_channel=_volumes(every, "channel"),
+        by_stage=_volumes(every, "stage"),
+        touchpoints=tuple(touchpoints[:_TOP]),
         more_touchpoints=max(0, len(touchpoints) - _TOP),
-        outcome=_split(db, "outcome", since),
-        goal=_split(db, "goal_met", since),
+        outcome=distribution((one.outcome, one.n) for one in every),
+        goal=distribution((one.goal_met, one.n) for one in every),
         problems=_problems(db, since),
         perception=perception.read(db, since, people=people, exposed=exposed),
-        promises=promise_figures(tuple(promises(db).values()), since, now),
-        record=record.read(db, since),
+        promises=promise_figures(db, since, now),
+        record=record.read(db, since, now),
     )

@@ -5,6 +5,7 @@ The pages: server-rendered, without a line of JavaScript, everything escaped.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,16 +18,18 @@ from starlette.responses import HTMLResponse, Response
 from cxsdk.collector import queries, words
 from cxsdk.collector.cards import Card, cards
 from cxsdk.collector.journey import Journey, journey
-from cxsdk.collector.overview import overview
+from cxsdk.collector.overview import EVER, overview
 from cxsdk.collector.people import People
+from cxsdk.collector.promises import ENDED, Promise
+from cxsdk.collector.standings import OPEN
 from cxsdk.collector.store import Store
 
-__all__ = ["customers_page", "journey_page", "overview_page", "read_journey"]
+__all__ = ["customers_page", "error_page", "journey_page", "overview_page", "read_journey"]
 
 _SPANS = {"1h": 3600, "24h": 86_400, "7d": 7 * 86_400, "all": None}
 _SPAN_WORDS = {"1h": "last hour", "24h": "last 24 hours", "7d": "last 7 days", "all": "all time"}
-# The first moment of year 1, in microseconds: no event is older.
-_EVER = -62_135_596_800_000_000
+
+_PROMISES_SHOWN = 12
 
 
 def _environment() -> jinja2.Environment:
@@ -38,6 +41,8 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     for name in (
+        "clock",
+        "date",
         "day",
         "due",
         "moment",
@@ -60,6 +65,16 @@ def _render(name: str, status: int = 200, **values: Any) -> Response:
     return HTMLResponse(_templates.get_template(name).render(**values), status)
 
 
+def error_page(
+    title: str, words: str, status: int, headers: Mapping[str, str] | None = None
+) -> Response:
+    """
+    Return a page that says in *words* what is wrong.
+    """
+    made = _templates.get_template("error.html").render(title=title, words=words, page=None)
+    return HTMLResponse(made, status, headers)
+
+
 async def overview_page(request: Request) -> Response:
     """
     Show what happened, how it was perceived, what customers did, and how complete the record is.
@@ -69,7 +84,7 @@ async def overview_page(request: Request) -> Response:
     if span not in _SPANS:
         span = "24h"
     length, now = _SPANS[span], store.now()
-    since = now - length * 1_000_000 if length else _EVER
+    since = now - length * 1_000_000 if length else EVER
 
     def read() -> str:
         with store.reading() as db:
@@ -90,15 +105,22 @@ async def overview_page(request: Request) -> Response:
 
 async def customers_page(request: Request) -> Response:
     """
-    Show a list of customers, or those whose identifier contains what was searched for.
+    Show a list of customers: those whose identifier contains what was searched for, those who had
+    a contact at a touchpoint, or those who met a problem.
     """
     store: Store = request.app.state.store
-    search = request.query_params.get("q", "").strip()[:200]
+    query = request.query_params
+    search = query.get("q", "").strip()[:200]
+    field = next((name for name in ("touchpoint", "problem") if query.get(name)), None)
+    value = query.get(field or "", "")[:300]
 
     def read() -> str:
         with store.reading() as db:
             people = People(db)
-            found = queries.customers(db, people, search, 101)
+            if field:
+                found = queries.customers_with(db, people, field, value, 101)
+            else:
+                found = queries.customers(db, people, search, 101)
             heads, identifiers = queries.head_count(db, people)
         return _templates.get_template("customers.html").render(
             found=found[:100],
@@ -106,6 +128,8 @@ async def customers_page(request: Request) -> Response:
             heads=heads,
             identifiers=identifiers,
             search=search,
+            field=field,
+            value=value,
             page="customers",
         )
 
@@ -133,6 +157,19 @@ def read_journey(request: Request, limit: int) -> Journey | None:
         )
 
 
+def _ranked(found: Journey) -> list[Promise]:
+    """
+    Return promises in the order of their urgency: the open ones by due time, then the latest ended.
+    """
+
+    def urgency(one: Promise) -> tuple[int, int]:
+        if one.state in ENDED:
+            return len(OPEN), -one.changed
+        return OPEN.index(one.standing_now or "open"), one.due or 0
+
+    return sorted(found.promises.values(), key=urgency)
+
+
 def _days(every: list[Card]) -> list[tuple[str, list[Card]]]:
     return [
         (name, list(group)) for name, group in itertools.groupby(every, lambda c: words.day(c.time))
@@ -155,6 +192,9 @@ async def journey_page(request: Request) -> Response:
             journey=found,
             customer=customer,
             cards=made,
+            shown=_ranked(found)[:_PROMISES_SHOWN],
+            anchors={card.promise: card.anchor for card in reversed(made) if card.promise},
+            ended=ENDED,
             days=_days(made),
             consent=_consent(made),
             is_latest="cursor" not in request.query_params,
@@ -164,7 +204,7 @@ async def journey_page(request: Request) -> Response:
     try:
         return await run_sync(read)
     except queries.QueryError as error:
-        return _render("nobody.html", 400, customer=str(error), page="customers")
+        return error_page("This address is wrong", str(error), 400)
 
 
 def _consent(every: list[Card]) -> str | None:

@@ -22,8 +22,8 @@ _PREFERRED = {"id": 0, "anonymous": 1, "account": 2}
 _MOST_KEYS = 200
 
 _Neighbours: TypeAlias = Callable[[Key], list[Key]]
-_Said: TypeAlias = tuple[str, str, str, int, str | None, int | None, str]
-"""The other identifier's space and value; op, time, and what else orders statements."""
+_Said: TypeAlias = tuple[str, str, str, int, int]
+"""The other identifier's space and value; op, time, and the number of the event that said so."""
 
 
 @attrs.define(frozen=True)
@@ -80,15 +80,14 @@ class People:
 
     def __init__(self, db: sqlite3.Connection) -> None:
         said = db.execute(
-            "SELECT l.space, l.value, l.other_space, l.other_value, l.op, l.time, e.instance,"
-            " e.seq, e.id FROM links l JOIN events e ON e.n = l.event"
+            "SELECT space, value, other_space, other_value, op, time, event FROM links"
         )
         every: dict[Key, list[_Said]] = {}
         for space, value, other_space, other_value, *rest in said:
             one, other = (space, value), (other_space, other_value)
             every.setdefault(one, []).append((*other, *rest))
             every.setdefault(other, []).append((*one, *rest))
-        self._tied = {key: _latest(statements) for key, statements in every.items()}
+        self._tied = {key: _latest(db, statements) for key, statements in every.items()}
         self._faces: dict[Key, Key] = {}
 
     def face(self, key: Key) -> Key:
@@ -140,23 +139,35 @@ def _neighbours(db: sqlite3.Connection, key: Key) -> list[Key]:
     Return the identifiers that the latest statement about each pair ties to *key*.
     """
     rows = db.execute(
-        "SELECT l.other_space, l.other_value, l.op, l.time, e.instance, e.seq, e.id"
-        " FROM links l JOIN events e ON e.n = l.event WHERE l.space = ?1 AND l.value = ?2"
-        " UNION ALL SELECT l.space, l.value, l.op, l.time, e.instance, e.seq, e.id"
-        " FROM links l JOIN events e ON e.n = l.event"
-        " WHERE l.other_space = ?1 AND l.other_value = ?2",
+        "SELECT other_space, other_value, op, time, event FROM links"
+        " WHERE space = ?1 AND value = ?2"
+        " UNION ALL SELECT space, value, op, time, event FROM links"
+        " WHERE other_space = ?1 AND other_value = ?2",
         key,
     )
-    return _latest(tuple(row) for row in rows)
+    return _latest(db, [tuple(row) for row in rows])
 
 
-def _latest(said: Iterable[_Said]) -> list[Key]:
-    latest: dict[Key, tuple[tuple[int, str, int, str], str]] = {}
-    for space, value, op, time, instance, seq, name in said:
-        order = (time, instance or "", seq or 0, name)
-        if (space, value) not in latest or latest[space, value][0] < order:
-            latest[space, value] = (order, op)
-    return sorted(other for other, (_, op) in latest.items() if op != "unlinked")
+def _latest(db: sqlite3.Connection, said: Iterable[_Said]) -> list[Key]:
+    latest: dict[Key, tuple[str, int, int]] = {}
+    for space, value, op, time, event in said:
+        known = latest.get((space, value))
+        if known is None or known[1] < time or (known[1] == time and _follows(db, event, known[2])):
+            latest[space, value] = (op, time, event)
+    return sorted(other for other, (op, _, _) in latest.items() if op != "unlinked")
+
+
+def _follows(db: sqlite3.Connection, event: int, other: int) -> bool:
+    """
+    Say which of two statements of one moment is the later one; the rest is not worth reading.
+    """
+    (order, other_order) = (
+        db.execute(
+            "SELECT coalesce(instance, ''), coalesce(seq, 0), id FROM events WHERE n = ?", (n,)
+        ).fetchone()
+        for n in (event, other)
+    )
+    return tuple(order) > tuple(other_order)
 
 
 def _known_closure(neighbours: _Neighbours, start: Key) -> tuple[list[Key], list[Key]]:

@@ -1,5 +1,5 @@
 """
-What became of each promise, folded from its events in the order of (time, instance, seq).
+What becomes of a promise, folded from its events in the order of (time, instance, seq).
 
 A promise to deliver by a time is *overdue* once that time has passed and nobody said kept or
 broken; a promise in force until a time is *over* then, never broken, and stands in no kept rate.
@@ -8,7 +8,6 @@ broken; a promise in force until a time is *over* then, never broken, and stands
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
@@ -18,12 +17,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import attrs
 import msgspec
 
-from cxsdk._clock import to_ns
+from cxsdk._clock import rfc3339, to_ns
 from cxsdk.collector.row import Key
 
-__all__ = ["Promise", "due_instant", "fold", "promises"]
+__all__ = ["ENDED", "Promise", "due_instant", "fold"]
 
-_ENDED = frozenset({"kept", "broken", "expired", "cancelled"})
+ENDED = frozenset({"kept", "broken", "expired", "cancelled"})
+"""States after which nothing is due any more."""
 _PERIOD = re.compile(
     r"P(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?"
     r"(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?\Z"
@@ -49,6 +49,9 @@ class Promise:
     due_text: str | None = None
     """The due time as it was promised: a date and its zone, or an instant."""
 
+    by_day: bool = False
+    """Whether a day was promised; the midnight that ends it is late, an instant itself is not."""
+
     customer: Key | None = None
     lateness_ms: int | None = None
     fulfilled: int | None = None
@@ -61,7 +64,7 @@ class Promise:
         """
         if self.state == "kept":
             return "kept_late" if self.was_late() else "kept"
-        if self.state in _ENDED:
+        if self.state in ENDED:
             return self.state
         past = self.due is not None and self.due <= now
         if self.duty == "in_force_until":
@@ -78,8 +81,9 @@ class Promise:
         """
         if self.lateness_ms is not None:
             return self.lateness_ms > 0
-        done = self.fulfilled
-        return done is not None and self.due is not None and done > self.due
+        if self.fulfilled is None or self.due is None:
+            return False
+        return self.fulfilled >= self.due if self.by_day else self.fulfilled > self.due
 
 
 class _Zone(msgspec.Struct):
@@ -131,7 +135,8 @@ def _micros(moment: datetime) -> int:
 
 
 def _instant(text: str | None) -> int | None:
-    return _micros(datetime.fromisoformat(text)) if text else None
+    # RFC 3339 allows a small t and z, which `fromisoformat` does not know.
+    return _micros(datetime.fromisoformat(text.upper())) if text else None
 
 
 def _end_of(day: date, zone: tzinfo | None) -> int | None:
@@ -185,7 +190,7 @@ def due_instant(said: _Said, time: int) -> tuple[int | None, str | None]:
         start = _instant(said.made_at)
         base = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=start or time)
         end = _after(base.astimezone(_zone(zone_name) or UTC), said.period)
-        return (_micros(end) if end else None), said.period
+        return (_micros(end), f"{rfc3339(end)} ({said.period})") if end else (None, said.period)
     return None, None
 
 
@@ -210,27 +215,7 @@ def fold(rows: Iterable[tuple[str, int, str, str, str | None]]) -> dict[str, Pro
         due, text = due_instant(said, time)
         if text is not None:
             promise.due, promise.due_text = due, text
+            promise.by_day = said.due_at is None and said.due_date is not None
         if action == "kept":
             promise.fulfilled = _instant(said.fulfilled_at) or time
     return found
-
-
-_OF_CUSTOMER = (
-    " AND entity IN (SELECT o.entity FROM customer_events c JOIN events o ON o.n = c.event"
-    " WHERE o.family = 'commitment' AND (c.space, c.value) IN (VALUES {marks}))"
-)
-
-
-def promises(db: sqlite3.Connection, keys: tuple[Key, ...] | None = None) -> dict[str, Promise]:
-    """
-    Return all promises, or those made to one of *keys*, by their id.
-    """
-    narrowed = ""
-    if keys is not None:
-        narrowed = _OF_CUSTOMER.format(marks=", ".join(["(?, ?)"] * len(keys)))
-    rows = db.execute(
-        "SELECT entity, time, action, body, customer FROM events"  # noqa: S608 - marks only
-        f" WHERE family = 'commitment'{narrowed} ORDER BY time, instance, seq, id",
-        [part for key in keys or () for part in key],
-    )
-    return fold((row[0], row[1], row[2], row[3], row[4]) for row in rows)

@@ -23,12 +23,22 @@ __all__ = [
     "Page",
     "QueryError",
     "customers",
+    "customers_with",
     "events",
     "events_of",
     "head_count",
 ]
 
 _MOST = 1000
+_MOST_INTEGER = 2**63 - 1
+"""What SQLite holds."""
+
+
+_WITH = {
+    "touchpoint": "family = 'interaction' AND action = 'completed' AND touchpoint = ?",
+    "problem": "family = 'problem' AND action = 'encountered'"
+    " AND json_extract(body, '$.data.problem') = ?",
+}
 
 
 class QueryError(ValueError):
@@ -104,7 +114,9 @@ def _moment(given: Mapping[str, str], name: str) -> int | None:
 
 
 def _limit(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= _MOST:
+    # No more digits than the largest has: int() of very many is slow, and refused from 4,300 on.
+    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(_MOST))
+    if not is_number or not 1 <= int(text) <= _MOST:
         raise QueryError(f"limit: expected a whole number from 1 to {_MOST}")
     return int(text)
 
@@ -113,10 +125,12 @@ def _cursor(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     try:
-        time, n = base64.urlsafe_b64decode(text.encode()).decode().split(".")
-        return int(time), int(n)
+        time, n = map(int, base64.urlsafe_b64decode(text.encode()).decode().split("."))
     except (ValueError, binascii.Error):
-        raise QueryError("cursor: expected the `next` of an earlier answer") from None
+        time = n = _MOST_INTEGER
+    if max(abs(time), abs(n)) >= _MOST_INTEGER:
+        raise QueryError("cursor: expected the `next` of an earlier answer")
+    return time, n
 
 
 def write_cursor(time: int, n: int) -> str:
@@ -207,6 +221,35 @@ def head_count(db: sqlite3.Connection, people: People) -> tuple[int, int]:
     seen = db.execute("SELECT DISTINCT customer FROM events WHERE customer IS NOT NULL")
     (identifiers,) = db.execute("SELECT count(*) FROM customers").fetchone()
     return len(people.among(row[0] for row in seen)), identifiers
+
+
+def customers_with(
+    db: sqlite3.Connection, people: People, field: str, value: str, limit: int = 100
+) -> list[Known]:
+    """
+    Return who had a contact at a touchpoint or met a problem, the latest first.
+
+    Args:
+        db: where to look.
+
+        people: who is who.
+
+        field: ``touchpoint`` or ``problem``.
+
+        value: its name.
+
+        limit: how many at most.
+    """
+    rows = db.execute(
+        "SELECT customer, count(*), min(time), max(time) FROM events"  # noqa: S608 - literals
+        f" WHERE {_WITH[field]} AND customer IS NOT NULL GROUP BY 1 ORDER BY 4 DESC, 1 LIMIT ?",
+        (value, limit),
+    )
+    found = []
+    for customer, events, first, last in rows:
+        space, _, name = customer.partition(":")
+        found.append(Known((space, name), events, first, last, people.face((space, name))))
+    return found
 
 
 def customers(db: sqlite3.Connection, people: People, search: str, limit: int = 100) -> list[Known]:

@@ -11,20 +11,28 @@ import attrs
 __all__ = ["Delay", "Gap", "Lost", "Record", "Refused", "read"]
 
 _BULK = ("interaction", "problem", "prompt")
+_RANKED = 20_000
+_AHEAD = 60_000_000
 
 
 @attrs.define(frozen=True)
 class Delay:
     """
-    Time from when events happened to when they were stored, in seconds (nearest-rank).
+    Time from when events were told to when they were stored, in seconds (nearest-rank).
 
-    Below zero a producer's clock is ahead of the collector's.
+    Told is when it happened, but for what somebody told later, with a time of its own: an import,
+    a carrier's hand-over. Below zero a producer's clock is ahead of the collector's.
     """
 
     n: int
     p50: float
     p95: float
     most: float
+    ranked: int
+    """How many of the latest p50 and p95 stand on; *most* is of all."""
+
+    told_later: int
+    """Of the *n* those that happened before they were told."""
 
 
 @attrs.define(frozen=True)
@@ -84,16 +92,20 @@ class Record:
 
     delay: Delay | None
     refused: int
+    """Events, each once however often it was sent and refused."""
+
     refused_at_least: bool
     """Older refusals were let go, so the true number is higher."""
 
     by_reason: tuple[tuple[str, str, int], ...]
-    """(code, reason, count)"""
+    """(code, reason, events)"""
 
     latest: tuple[Refused, ...]
     losses: tuple[Lost, ...]
     gaps: tuple[Gap, ...]
     lanes: int
+    ahead: int
+    """Events dated more than a minute after *now*; every range counts them."""
 
     @property
     def lost(self) -> int:
@@ -112,28 +124,31 @@ class Record:
 
 def _delay(db: sqlite3.Connection, since: int) -> Delay | None:
     # What arrived, not what happened in the range: a backlog of yesterday shows today.
-    n, most = db.execute(
-        "SELECT count(*), max(received - time) FROM events WHERE received >= ?", (since,)
+    n, most, told_later = db.execute(
+        "SELECT count(*), max(received - coalesce(recorded, time)), sum(recorded > time)"
+        " FROM events WHERE received >= ?",
+        (since,),
     ).fetchone()
     if not n:
         return None
+    rows = db.execute(
+        "SELECT received - coalesce(recorded, time) FROM events WHERE received >= ?"
+        " ORDER BY received DESC LIMIT ?",
+        (since, _RANKED),
+    )
+    ranked = sorted(row[0] for row in rows)
 
     def rank(percent: int) -> float:
-        place = -(-n * percent // 100) - 1
-        (value,) = db.execute(
-            "SELECT received - time FROM events WHERE received >= ? ORDER BY 1 LIMIT 1 OFFSET ?",
-            (since, place),
-        ).fetchone()
-        return float(value) / 1e6
+        return float(ranked[-(-len(ranked) * percent // 100) - 1]) / 1e6
 
-    return Delay(n, rank(50), rank(95), most / 1e6)
+    return Delay(n, rank(50), rank(95), most / 1e6, len(ranked), told_later or 0)
 
 
 def _losses(db: sqlite3.Connection, since: int) -> tuple[Lost, ...]:
     rows = db.execute(
         "SELECT json_extract(body, '$.data.reason'), json_extract(body, '$.data.family'),"
-        " json_extract(body, '$.data.touchpoint'), sum(json_extract(body, '$.data.count')) AS n,"
-        " max(time) FROM events WHERE family = 'loss' AND time >= ? GROUP BY 1, 2, 3"
+        " json_extract(body, '$.data.touchpoint'), CAST(total(json_extract(body, '$.data.count'))"
+        " AS INTEGER) AS n, max(time) FROM events WHERE family = 'loss' AND time >= ? GROUP BY 1, 2, 3"
         " ORDER BY n DESC, 1, 2, 3",
         (since,),
     )
@@ -146,7 +161,7 @@ def _covered(db: sqlite3.Connection) -> dict[tuple[str, str], int]:
     """
     rows = db.execute(
         "SELECT instance, json_extract(body, '$.data.family'),"
-        " sum(json_extract(body, '$.data.count')) FROM events"
+        " CAST(total(json_extract(body, '$.data.count')) AS INTEGER) FROM events"
         " WHERE family = 'loss' AND instance IS NOT NULL GROUP BY 1, 2"
     )
     covered: dict[tuple[str, str], int] = {}
@@ -169,16 +184,21 @@ def _gaps(db: sqlite3.Connection) -> tuple[Gap, ...]:
     return tuple(found)
 
 
-def read(db: sqlite3.Connection, since: int) -> Record:
+# What has no id cannot be told from another such one.
+_EVENTS = "count(DISTINCT id) + coalesce(sum(id IS NULL), 0)"
+
+
+def read(db: sqlite3.Connection, since: int, now: int) -> Record:
     """
     Return the state of the record for what arrived from *since* on; gaps are of all time.
     """
     refused, first, last = db.execute(
-        "SELECT count(*), min(n), max(n) FROM refusals WHERE received >= ?", (since,)
+        f"SELECT {_EVENTS}, min(n), max(n) FROM refusals WHERE received >= ?",  # noqa: S608 - a literal
+        (since,),
     ).fetchone()
     (oldest,) = db.execute("SELECT min(n) FROM refusals").fetchone()
     reasons = db.execute(
-        "SELECT code, reason, count(*) FROM refusals WHERE received >= ? GROUP BY 1, 2"
+        f"SELECT code, reason, {_EVENTS} FROM refusals WHERE received >= ? GROUP BY 1, 2"  # noqa: S608 - a literal
         " ORDER BY 3 DESC, 1, 2 LIMIT 8",
         (since,),
     )
@@ -187,6 +207,7 @@ def read(db: sqlite3.Connection, since: int) -> Record:
         " ORDER BY n DESC LIMIT 8",
         (since,),
     )
+    (ahead,) = db.execute("SELECT count(*) FROM events WHERE time > ?", (now + _AHEAD,)).fetchone()
     (lanes,) = db.execute("SELECT count(*) FROM lanes").fetchone()
     return Record(
         delay=_delay(db, since),
@@ -199,4 +220,5 @@ def read(db: sqlite3.Connection, since: int) -> Record:
         losses=_losses(db, since),
         gaps=_gaps(db),
         lanes=lanes,
+        ahead=ahead,
     )

@@ -4,6 +4,7 @@ One event as the store holds it: judged, and with the columns that queries filte
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import attrs
@@ -19,6 +20,9 @@ __all__ = ["Key", "Link", "Refusal", "Row", "judge"]
 
 Key = tuple[str, str]
 """An identifier of a customer: its space (``id``, ``anonymous``, ``account``, a team's own), it."""
+
+
+_MOST_SEQ = 1 << 53
 
 
 @attrs.define(frozen=True)
@@ -46,6 +50,9 @@ class Row:
     time: int
     """When it happened, microseconds since 1970 (UTC)."""
 
+    recorded: int | None
+    """When it was told, where that is not when it happened."""
+
     entity: str
     """Id of the thing that the event is about, such as the commitment."""
 
@@ -70,13 +77,17 @@ class Refusal:
     """
     An event that was not stored, and why; never its content.
 
-    *code* is one of ``invalid``, ``too_large``, ``too_deep``, ``not_json``, ``conflict``.
+    *code* is one of ``invalid``, ``too_large``, ``too_deep``, ``not_json``, ``conflict``. With
+    *instance*, *lane* and *seq*, where it says them, its number is no gap: it did arrive.
     """
 
     id: str | None
     type: str | None
     code: str
     reason: str
+    instance: str | None = None
+    lane: str | None = None
+    seq: int | None = None
 
 
 def judge(text: bytes, limits: Limits, *, strict: bool) -> Row | Refusal:
@@ -86,9 +97,8 @@ def judge(text: bytes, limits: Limits, *, strict: bool) -> Row | Refusal:
     Lenient judging takes a newer event as it is; *strict* refuses what the standard does not know.
     """
     if len(text) > limits.event_bytes:
-        name, kind = _named(text)
         reason = f"event: expected at most {limits.event_bytes} bytes"
-        return Refusal(name, kind, "too_large", reason)
+        return _refusal(_named(text), "too_large", reason)
     # As many brackets as levels at most: nearly every event is cleared without a walk.
     flat = text.count(b"{") + text.count(b"[") <= limits.depth
     event = None if strict or not flat else look(text)
@@ -97,7 +107,29 @@ def judge(text: bytes, limits: Limits, *, strict: bool) -> Row | Refusal:
         if isinstance(found, Refusal):
             return found
         event = found
+    if _names_twice(text):
+        reason = "event: expected each name once in an object"
+        return Refusal(event.id, event.type, "invalid", reason)
     return _row(event, text.decode())
+
+
+def _names_twice(text: bytes) -> bool:
+    """
+    Say whether an object has one name twice: readers differ on which of the two counts.
+    """
+    # What comes out as it went in, as from our own encoder, has no such thing.
+    if msgspec.json.encode(msgspec.json.decode(text)) == text:
+        return False
+    found = False
+
+    def pairs(members: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal found
+        made = dict(members)
+        found = found or len(made) < len(members)
+        return made
+
+    json.loads(text, object_pairs_hook=pairs, parse_int=str, parse_float=str)
+    return found
 
 
 def _judge_slowly(text: bytes, depth: int, *, strict: bool) -> Any:
@@ -107,32 +139,55 @@ def _judge_slowly(text: bytes, depth: int, *, strict: bool) -> Any:
         return Refusal(None, None, "not_json", "event: expected JSON")
     if not isinstance(wire, dict):
         return Refusal(None, None, "invalid", "event: expected a JSON object")
-    name, kind = _short(wire.get("id")), _short(wire.get("type"))
     if _is_deeper(wire, depth):
-        return Refusal(name, kind, "too_deep", f"event: expected at most {depth} levels")
+        return _refusal(wire, "too_deep", f"event: expected at most {depth} levels")
     try:
         return from_wire(wire, strict=strict)
     except InvalidEventError as error:
-        return Refusal(name, kind, "invalid", str(error)[:500])
+        return _refusal(wire, "invalid", str(error)[:500])
 
 
 class _Name(msgspec.Struct):
     id: Any = None
     type: Any = None
+    data: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Teller(msgspec.Struct):
+    sdk: Any = None
 
 
 _names = msgspec.json.Decoder(_Name)
+_tellers = msgspec.json.Decoder(_Teller)
 
 
-def _named(text: bytes) -> tuple[str | None, str | None]:
+def _named(text: bytes) -> dict[str, Any]:
     """
-    Return id and type of an event without building the rest of it.
+    Return id, type and sender of an event without building the rest of it.
     """
     try:
         found = _names.decode(text)
     except (msgspec.DecodeError, RecursionError):
-        return None, None
-    return _short(found.id), _short(found.type)
+        return {}
+    named = {"id": found.id, "type": found.type}
+    try:
+        return {**named, "data": {"sdk": _tellers.decode(found.data).sdk}}
+    except (msgspec.DecodeError, RecursionError):
+        return named
+
+
+def _refusal(wire: dict[str, Any], code: str, reason: str) -> Refusal:
+    data = wire.get("data")
+    sdk = data.get("sdk") if isinstance(data, dict) else None
+    place = _place(sdk) if isinstance(sdk, dict) else (None, None, None)
+    return Refusal(_short(wire.get("id")), _short(wire.get("type")), code, reason, *place)
+
+
+def _place(sdk: dict[str, Any]) -> tuple[str | None, str | None, int | None]:
+    instance, lane, seq = sdk.get("instance"), sdk.get("lane"), sdk.get("seq")
+    if not isinstance(instance, str) or lane not in ("bulk", "vital") or type(seq) is not int:
+        return None, None, None
+    return (instance[:200], lane, seq) if 0 <= seq < _MOST_SEQ else (None, None, None)
 
 
 def _short(value: Any) -> str | None:
@@ -167,6 +222,7 @@ def _row(event: Any, body: str) -> Row:
         family=family,
         action=action,
         time=to_ns(event.time) // 1000,
+        recorded=to_ns(event.recordedtime) // 1000 if event.recordedtime else None,
         entity=_entity(family, data, event.id),
         touchpoint=(where and where.touchpoint)
         or (about and about.touchpoint)

@@ -16,6 +16,7 @@ import msgspec
 
 from cxsdk._clock import Clock, SystemClock
 from cxsdk.collector.row import Refusal, Row
+from cxsdk.collector.standings import refold
 from cxsdk.collector.tables import migrate
 from cxsdk.errors import ConfigurationError
 
@@ -23,8 +24,8 @@ __all__ = ["Ingested", "Store"]
 
 _INSERT_EVENT = (
     "INSERT INTO events (n, source, id, type, family, action, time, received, entity, customer,"
-    " touchpoint, channel, stage, outcome, goal_met, instance, lane, seq, weight, body)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " touchpoint, channel, stage, outcome, goal_met, instance, lane, seq, weight, body,"
+    " recorded) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _UPSERT_CUSTOMER = (
     "INSERT INTO customers (space, value, events, first, last) VALUES (?, ?, ?, ?, ?)"
@@ -37,6 +38,8 @@ _UPSERT_LANE = (
     " events = events + excluded.events, last = max(last, excluded.last)"
 )
 _CHUNK = 400
+# Shorter than a sender waits: it is told to come again rather than left to give up.
+_LOCKED_S = 5.0
 # When and in which trace it was told, by which process of which release: not what was told.
 _TELLING = ("time", "recordedtime", "traceparent", "tracestate", "dataschema")
 _TELLER = ("sdk", "service")
@@ -104,6 +107,8 @@ class Store:
             self._writer = self._connect()
         except (OSError, sqlite3.Error) as error:
             raise ConfigurationError(f"collector: cannot open {self.path}: {error}") from error
+        # SQLite goes on writing to a file that somebody removed, and nobody would see it again.
+        self._opened = self._identity()
         try:
             self._writer.execute("PRAGMA journal_mode = WAL")
             # Each checkpoint waits for the disk: at 16 MB of log instead of 4 there are fewer.
@@ -116,8 +121,17 @@ class Store:
             self._writer.close()
             raise
 
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            about = self.path.stat()
+        except OSError:
+            return None
+        return about.st_dev, about.st_ino
+
     def _connect(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self.path, timeout=30.0, isolation_level=None, check_same_thread=False)
+        db = sqlite3.connect(
+            self.path, timeout=_LOCKED_S, isolation_level=None, check_same_thread=False
+        )
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute("PRAGMA temp_store = MEMORY")
         db.execute("PRAGMA cache_size = -16000")
@@ -159,14 +173,19 @@ class Store:
         a conflict, which counts as a duplicate and is remembered among the refusals. Who told it,
         when, and in which trace is no content: a redelivered task tells the same key once more
         from another process, and that is a plain duplicate.
+
+        Raises:
+            sqlite3.Error: nothing was stored: the file is locked, full, damaged or not there.
         """
         received = self.now()
         with self._write_lock:
+            if self._identity() != self._opened:
+                raise sqlite3.OperationalError(f"{self.path} was moved or removed; start it again")
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 sorted_out = self._sort_out(rows)
                 self._insert(sorted_out.fresh, received)
-                self._witness(sorted_out, received)
+                self._witness(sorted_out, refused, received)
                 self._remember((*refused, *sorted_out.conflicts), received)
             except BaseException:
                 self._writer.execute("ROLLBACK")
@@ -224,21 +243,49 @@ class Store:
             ],
         )
         db.executemany(_UPSERT_CUSTOMER, _customer_rows(rows))
+        made = [row for row in rows if row.family == "commitment"]
+        db.executemany(
+            "INSERT OR IGNORE INTO promise_keys VALUES (?, ?, ?)",
+            [(*key, row.entity) for row in made for key in row.keys],
+        )
+        refold(db, [row.entity for row in made])
 
-    def _witness(self, found: _Sorted, received: int) -> None:
+    def _witness(self, found: _Sorted, refused: Sequence[Refusal], received: int) -> None:
         """
-        Count the sequence numbers that arrived, also of events that another process told first.
+        Count the sequence numbers that arrived, also of events that another process told first
+        and of refused ones.
         """
-        # A retold event may itself be delivered twice, and its number counts once.
+        known = self._counted(found.fresh)
+        fresh = [row for row in found.fresh if _place(row) not in known]
+        # A retold or refused event may be delivered again, and its number counts once.
+        told: tuple[Row | Refusal, ...] = (*found.retold, *refused)
         retold = [
-            row
-            for row in found.retold
-            if None not in _place(row)
+            one
+            for one in told
+            if None not in _place(one)
             and self._writer.execute(
-                "INSERT OR IGNORE INTO retold VALUES (?, ?, ?)", _place(row)
+                "INSERT OR IGNORE INTO retold VALUES (?, ?, ?)", _place(one)
             ).rowcount
         ]
-        self._writer.executemany(_UPSERT_LANE, _lane_rows((*found.fresh, *retold), received))
+        self._writer.executemany(_UPSERT_LANE, _lane_rows((*fresh, *retold), received))
+
+    def _counted(self, rows: Sequence[Row]) -> set[_Place]:
+        """
+        Return the places of *rows* that are counted already: of events that were refused before.
+        """
+        places = [_place(row) for row in rows if None not in _place(row)]
+        found: set[_Place] = set()
+        for start in range(0, len(places), _CHUNK):
+            some = places[start : start + _CHUNK]
+            marks = ", ".join(["(?, ?, ?)"] * len(some))
+            found.update(
+                self._writer.execute(
+                    "SELECT instance, lane, seq FROM retold"  # noqa: S608 - marks only
+                    f" WHERE (instance, lane, seq) IN (VALUES {marks})",
+                    [part for place in some for part in place],
+                )
+            )
+        return found
 
     def _remember(self, refused: Sequence[Refusal], received: int) -> None:
         if not refused:
@@ -265,7 +312,7 @@ class Store:
             self._writer.close()
 
 
-def _place(row: Row) -> _Place:
+def _place(row: Row | Refusal) -> _Place:
     return row.instance, row.lane, row.seq
 
 
@@ -309,6 +356,7 @@ def _event_rows(rows: Iterable[Row], first: int, received: int) -> Iterator[tupl
             row.seq,
             row.weight,
             row.body,
+            row.recorded,
         )
 
 
@@ -323,7 +371,7 @@ def _customer_rows(rows: Iterable[Row]) -> list[tuple[object, ...]]:
     return [(*key, *counts) for key, counts in seen.items()]
 
 
-def _lane_rows(rows: Iterable[Row], received: int) -> list[tuple[object, ...]]:
+def _lane_rows(rows: Iterable[Row | Refusal], received: int) -> list[tuple[object, ...]]:
     seen: dict[tuple[str, str], list[int]] = {}
     for row in rows:
         if row.instance is None or row.lane is None or row.seq is None:

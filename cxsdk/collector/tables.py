@@ -5,7 +5,9 @@ The tables of the collector's SQLite file, and the steps that bring an older fil
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 
+from cxsdk.collector.standings import refold_all
 from cxsdk.errors import ConfigurationError
 
 __all__ = ["VERSION", "migrate"]
@@ -95,10 +97,65 @@ CREATE TABLE retold (
     PRIMARY KEY (instance, lane, seq)
 ) WITHOUT ROWID;
 """
-"""Sequence numbers of events that another process had told before, so that they are no gap."""
+"""Sequence numbers of events told before by another process, or refused, so that they are no gap."""
 
-_STEPS = (_FIRST, _RETOLD)
-"""Script *i* brings a file of version *i* to version *i* + 1; a released script never changes."""
+_STANDINGS = """
+ALTER TABLE events ADD COLUMN recorded INTEGER;
+UPDATE events SET recorded = CAST(strftime('%s', json_extract(body, '$.recordedtime')) AS INTEGER)
+  * 1000000 + CAST(substr(strftime('%f', json_extract(body, '$.recordedtime')), 4) AS INTEGER) * 1000
+  WHERE json_extract(body, '$.recordedtime') IS NOT NULL;
+DROP INDEX events_by_arrival;
+CREATE INDEX events_by_arrival ON events (received, time, recorded);
+CREATE INDEX events_by_commitment ON events (entity) WHERE family = 'commitment';
+CREATE INDEX events_superseding ON events (json_extract(body, '$.data.supersedes'))
+  WHERE family = 'feedback' AND json_extract(body, '$.data.supersedes') IS NOT NULL;
+CREATE TABLE promises (
+    id TEXT PRIMARY KEY,
+    state TEXT NOT NULL,
+    changed INTEGER NOT NULL,
+    made INTEGER,
+    kind TEXT,
+    duty TEXT,
+    promised_by TEXT,
+    due INTEGER,
+    due_text TEXT,
+    by_day INTEGER NOT NULL,
+    space TEXT,
+    value TEXT,
+    lateness_ms INTEGER,
+    fulfilled INTEGER,
+    was_late INTEGER NOT NULL
+);
+CREATE INDEX promises_by_standing ON promises (state, duty, due, was_late, changed);
+CREATE INDEX promises_by_due ON promises (due, id)
+  WHERE duty = 'deliver_by' AND state NOT IN ('broken', 'cancelled', 'expired', 'kept')
+  AND state <> 'paused';
+CREATE TABLE promise_keys (
+    space TEXT NOT NULL,
+    value TEXT NOT NULL,
+    promise TEXT NOT NULL,
+    PRIMARY KEY (space, value, promise)
+) WITHOUT ROWID;
+INSERT OR IGNORE INTO promise_keys SELECT c.space, c.value, e.entity
+  FROM customer_events c JOIN events e ON e.n = c.event WHERE e.family = 'commitment';
+"""
+"""When something was told, where later than it happened; and how each promise stands."""
+
+
+def _nothing(_: sqlite3.Connection) -> None:
+    pass
+
+
+_STEPS: tuple[tuple[str, Callable[[sqlite3.Connection], None]], ...] = (
+    (_FIRST, _nothing),
+    (_RETOLD, _nothing),
+    (_STANDINGS, refold_all),
+)
+"""
+Step *i* brings a file of version *i* to version *i* + 1: a script, and what SQL cannot do.
+
+A released script never changes.
+"""
 
 VERSION = len(_STEPS)
 
@@ -120,7 +177,9 @@ def migrate(db: sqlite3.Connection) -> None:
             f"collector: the file has version {version}, this cxsdk knows {VERSION}; update cxsdk"
         )
     for step in range(version, VERSION):
-        db.executescript(
-            f"BEGIN IMMEDIATE;\n{_STEPS[step]}\n"
-            f"PRAGMA application_id = {_APPLICATION};\nPRAGMA user_version = {step + 1};\nCOMMIT;"
-        )
+        script, complete = _STEPS[step]
+        db.executescript(f"BEGIN IMMEDIATE;\n{script}")
+        complete(db)
+        db.execute(f"PRAGMA application_id = {_APPLICATION}")
+        db.execute(f"PRAGMA user_version = {step + 1}")
+        db.execute("COMMIT")

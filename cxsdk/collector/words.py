@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 __all__ = [
+    "clock",
+    "date",
     "day",
     "due",
     "duration",
@@ -25,6 +27,10 @@ __all__ = [
 _LETTERS = {"ces", "csat", "nps"}
 _THIN = "\u202f"
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\S+")
+
+
+# (seconds, unit, seconds of the next smaller unit, that unit)
+_UNITS = ((86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
 
 
 def words(value: Any) -> str:
@@ -76,13 +82,12 @@ def seconds(value: float) -> str:
     sign = "\u2212" if value < 0 else ""
     if size < 1:
         return f"{sign}{size * 1000:.0f} ms"
-    if size < 60:
-        return f"{sign}{size:.1f} s"
-    if size < 3600:
-        return f"{sign}{size // 60:.0f} min {size % 60:.0f} s"
-    if size < 86_400:
-        return f"{sign}{size // 3600:.0f} h {size % 3600 // 60:.0f} min"
-    return f"{sign}{size // 86_400:.0f} d {size % 86_400 // 3600:.0f} h"
+    for length, unit, part, small in _UNITS:
+        if size >= length:
+            whole, rest = divmod(size, length)
+            said = f"{sign}{whole:.0f} {unit}"
+            return f"{said} {rest // part:.0f} {small}" if rest >= part else said
+    return f"{sign}{size:.1f} s"
 
 
 def duration(milliseconds: float) -> str:
@@ -125,8 +130,27 @@ def day(text: str) -> str:
     """
     Return the day of an RFC 3339 time in UTC, in words.
     """
-    found = datetime.fromisoformat(text).astimezone(UTC)
+    found = _read(text)
     return f"{found:%A}, {found.day} {found:%B} {found.year}"
+
+
+def clock(text: str) -> str:
+    """
+    Return hours and minutes of an RFC 3339 time in UTC.
+    """
+    return f"{_read(text):%H:%M}"
+
+
+def date(text: str) -> str:
+    """
+    Return the day of an RFC 3339 time in UTC, in digits.
+    """
+    return f"{_read(text):%Y-%m-%d}"
+
+
+def _read(text: str) -> datetime:
+    # RFC 3339 allows a small t and z, which `fromisoformat` does not know.
+    return datetime.fromisoformat(text.upper()).astimezone(UTC)
 
 
 def due(text: str) -> str:
@@ -135,6 +159,6 @@ def due(text: str) -> str:
     """
 
     def shorten(found: re.Match[str]) -> str:
-        return f"{datetime.fromisoformat(found[0]).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+        return f"{_read(found[0]):%Y-%m-%d %H:%M} UTC"
 
     return _INSTANT.sub(shorten, text)

@@ -133,3 +133,50 @@ def test_main_returns_the_code_of_its_command(tmp_path, capsys):
     """`main` may be called from Python and returns what the process would exit with."""
     assert main(["spool", "ls", "--dir", str(tmp_path / "none")]) == 0
     assert "no such folder" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["replay", "-", "--rate", "0"], "--rate: expected a number above 0, got '0'"),
+        (["replay", "-", "--rate", "x"], "--rate: expected a number above 0, got 'x'"),
+        (["replay", "-", "--batch", "-2"], "--batch: expected a whole number from 1, got '-2'"),
+        (["doctor", "--timeout", "0"], "--timeout: expected a number above 0"),
+        (["doctor", "--timeout", "nan"], "--timeout: expected a number above 0"),
+        (["demo", "--customers", "0"], "--customers: expected a whole number from 1"),
+        (["collector", "--port", "65536"], "--port: expected a whole number from 0 to 65535"),
+    ],
+)
+def test_wrong_numbers_are_said_in_words(cxsdk, words, said):
+    """The message says what was expected, not the name of a function."""
+    found = cxsdk(*words)
+    assert found.returncode == 2
+    assert said in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["replay", "{}/none", "--dry-run"], "cxsdk replay: {}/none: cannot be read: No such"),
+        (["replay", "{}", "--dry-run"], "cxsdk replay: {}: cannot be read: Is a directory"),
+        (["collector", "--db", "{}"], "cxsdk collector: cannot open {}"),
+        (["spool", "verify", "--dir", "{}/file"], "cxsdk spool: {}/file: no folder"),
+    ],
+)
+def test_wrong_paths_are_asked_wrongly(cxsdk, tmp_path, words, said):
+    """One line with the path and no number of the operating system; exit code 2."""
+    (tmp_path / "file").write_text("")
+    found = cxsdk(*(word.format(tmp_path) for word in words))
+    assert found.returncode == 2
+    assert found.stderr.startswith(said.format(tmp_path))
+    assert "Errno" not in found.stderr
+
+
+@pytest.mark.parametrize("action", ["verify", "stat"])
+def test_a_root_that_is_not_there_is_said(cxsdk, tmp_path, action):
+    """Nothing is spooled is a good answer, and a typing error must be seen all the same."""
+    found = cxsdk("spool", action, "--dir", tmp_path / "none")
+    assert (found.returncode, found.stderr.strip()) == (
+        0,
+        f"{tmp_path / 'none'}: no such folder, so nothing is spooled",
+    )

@@ -143,8 +143,8 @@ def test_the_rate_is_kept(cxsdk, collector, stored, events, tmp_path):
 
 
 def test_a_missing_file_or_destination_is_said(cxsdk, collector, tmp_path):
-    """No such file: 1; no destination: 2; a URL that is none: 2."""
-    assert cxsdk("replay", "nowhere", "--to", collector.url).returncode == 1
+    """No such file, no destination, a URL that is none: asked wrongly, 2."""
+    assert cxsdk("replay", "nowhere", "--to", collector.url).returncode == 2
     (tmp_path / "e").touch()
     assert cxsdk("replay", "e").returncode == 2
     assert cxsdk("replay", "e", "--to", "gopher://x").returncode == 2

@@ -143,7 +143,17 @@ class Facts:
 
 
 def _envelope(more):
-    names = {"at", "id", "instance", "seq", "source", "sampledrate", "lane", "action"}
+    names = {
+        "at",
+        "id",
+        "instance",
+        "seq",
+        "source",
+        "sampledrate",
+        "lane",
+        "action",
+        "recordedtime",
+    }
     # A feedback's own `source` is stated or inferred; a URI is the envelope's.
     return {
         name: more.pop(name)

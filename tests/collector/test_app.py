@@ -5,10 +5,12 @@ The collector over real HTTP: what it takes, what it refuses and how it says so.
 from __future__ import annotations
 
 import asyncio
+import base64
 import concurrent.futures
 import gzip
 import logging
 import socket
+import sqlite3
 import zlib
 
 import httpx
@@ -303,3 +305,113 @@ def test_log_lines_hold_no_control_characters_of_events(http, facts, caplog, mon
     lines = [record.getMessage() for record in caplog.records]
     assert lines
     assert all(line.isprintable() for line in lines)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda text: text.replace(
+            '"user_visible":true', '"user_visible":true,"user_visible":false'
+        ),
+        lambda text: text.replace(
+            '"user_visible":true', '"user_visible" : true, "user_visible":false'
+        ),
+        lambda text: text.replace('{"a":1}', '{"a":1,"a":1e9}'),
+        lambda text: text.replace('"subject"', '"\\u0069d":"other","subject"'),
+    ],
+)
+def test_a_name_twice_in_an_object_is_refused(http, facts, write):
+    """Readers differ on which of the two counts, so the figures would differ from the journey."""
+    event = facts.problem(ext={"app": {"a": 1}})
+    text = json.encode(event).decode()
+    twice = write(text)
+    assert twice != text
+    headers = {"content-type": "application/json"}
+    answer = http.post("/events", content=twice, headers=headers).json()
+    assert answer["accepted"] == 0
+    (refused,) = answer["rejected"]
+    assert refused["reason"] == "event: expected each name once in an object"
+    pretty = json.format(json.encode(event), indent=2)
+    assert http.post("/events", content=pretty, headers=headers).json()["accepted"] == 1
+
+
+@pytest.mark.parametrize("path", ["/events", "/customers/c1/journey.json"])
+@pytest.mark.parametrize("numbers", ["9" * 30 + ".1", "1." + "9" * 30, "1.-" + "9" * 30, "1"])
+def test_cursors_that_nobody_gave_out_are_named(http, facts, path, numbers):
+    """A number that SQLite cannot hold is a wrong cursor and no failure of the collector."""
+    http.post("/events", json=facts.interaction())
+    cursor = base64.urlsafe_b64encode(numbers.encode()).decode()
+    answer = http.get(path, params={"cursor": cursor})
+    assert (answer.status_code, answer.json()["error"][:7]) == (400, "cursor:")
+
+
+def test_zeros_before_a_limit_do_not_lift_it(http):
+    """A limit is read whole."""
+    assert http.get("/events", params={"limit": "0000000011000000"}).status_code == 400
+    assert http.get("/events", params={"limit": "1000"}).status_code == 200
+
+
+def test_wrong_method_is_told_all_right_ones(http):
+    """Events are posted and read at one address."""
+    answer = http.put("/events", json=[])
+    assert answer.status_code == 405
+    assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD", "POST"}
+
+
+def test_large_counts_add_up_without_failing(http, facts):
+    """Sums beyond 64 bits are no failure of the page."""
+    most = 2**53 - 1
+    for _ in range(2):
+        every = [facts.problem(count=most) for _ in range(800)]
+        every += [facts.interaction(sampledrate=2**31 - 1), facts.loss(most)]
+        assert http.post("/events", json=every).json()["rejected"] == []
+    assert http.get("/", params={"range": "all"}).status_code == 200
+
+
+@pytest.mark.parametrize("accept", ["text/html", "application/json"])
+def test_browsers_are_told_in_a_page_what_is_wrong(http, collector, monkeypatch, accept):
+    """An unknown address and a store that fails are pages to a browser, and JSON to programs."""
+
+    def broken():
+        raise sqlite3.OperationalError("database is locked")
+
+    unknown = http.get("/nothing", headers={"accept": accept})
+    monkeypatch.setattr(collector.store, "reading", broken)
+    failed = http.get("/", headers={"accept": accept})
+    assert (unknown.status_code, failed.status_code) == (404, 503)
+    assert failed.headers["retry-after"] == "5"
+    for answer in (unknown, failed):
+        assert answer.headers["content-type"].startswith(accept)
+        assert "content-security-policy" in answer.headers
+
+
+def _fill(collector):
+    (pages,) = collector.store._writer.execute("PRAGMA page_count").fetchone()
+    collector.store._writer.execute(f"PRAGMA max_page_count = {pages}")
+    return lambda: collector.store._writer.execute("PRAGMA max_page_count = 1000000")
+
+
+def _lock(collector):
+    other = sqlite3.connect(collector.store.path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    return other.close
+
+
+def _move(collector):
+    path = collector.store.path
+    path.rename(path.with_suffix(".away"))
+    return lambda: path.with_suffix(".away").rename(path)
+
+
+@pytest.mark.parametrize("break_it", [_fill, _lock, _move])
+def test_a_file_that_cannot_be_written_costs_no_event(http, collector, facts, break_it):
+    """A full disk, a lock of another program, a file moved away: 503, and later all are taken."""
+    collector.store._writer.execute("PRAGMA busy_timeout = 50")
+    http.post("/events", json=facts.interaction())
+    events = [facts.interaction() for _ in range(500)]
+    repair = break_it(collector)
+    answer = http.post("/events", json=events)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    repair()
+    assert http.post("/events", json=events).json()["accepted"] == 500
+    assert len(http.get("/events?limit=1000").json()["events"]) == 501

@@ -104,3 +104,10 @@ def test_every_answer_carries_the_headers(http, path):
 def test_clean_leaves_one_harmless_line():
     """Control, escape, separator and direction characters become question marks."""
     assert clean("a\r\n\x1b[1m\u2028\u202eb\x9b") == "a???[1m??b?"
+
+
+@pytest.mark.parametrize("origin", ["http://[::1", "null", "http://evil.example", "]["])
+def test_origins_that_are_no_url_are_foreign(http, caplog, origin):
+    """They are refused as such, and nothing is logged as a failure."""
+    assert http.get("/", headers={"origin": origin}).status_code == 403
+    assert "Traceback" not in caplog.text

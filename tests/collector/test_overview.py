@@ -9,10 +9,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from cxsdk.collector import Store
-from cxsdk.collector.overview import overview
+from cxsdk.collector.overview import EVER, overview
 from cxsdk.collector.row import Refusal
 
 T0 = datetime(2026, 5, 4, 10, 0, tzinfo=UTC)
+
+
+def micros(moment):
+    return int(moment.timestamp() * 1_000_000)
 
 
 @pytest.fixture
@@ -231,3 +235,93 @@ def test_duplicates_change_no_figure(keep, facts, figures):
     first = figures()
     keep(*every)
     assert figures() == first
+
+
+def test_lag_begins_when_something_was_told(keep, facts, figures, clock):
+    """An import of last year that arrives at once is no late delivery; it is told later."""
+    clock.moment = T0 + timedelta(seconds=2)
+    told = T0.strftime("%Y-%m-%dT%H:%M:%SZ")
+    keep(
+        facts.interaction(at=T0 - timedelta(days=300), recordedtime=told),
+        facts.interaction(at=T0 - timedelta(seconds=1)),
+    )
+    delay = figures().record.delay
+    assert (delay.n, delay.p50, delay.most, delay.told_later) == (2, 2.0, 3.0, 1)
+
+
+def test_a_refused_event_is_missing_once(http, facts):
+    """It was sent three times and its number did arrive: one event is missing, not four."""
+    bad = facts.interaction(seq=2, direction="sideways")
+    for _ in range(3):
+        http.post("/events", json=[facts.interaction(seq=1), bad, facts.interaction(seq=3)])
+    page = http.get("/", params={"range": "all"}).text
+    assert "1 refused, 0 lost, 0 unaccounted for" in page
+
+
+def test_a_refused_event_that_is_taken_later_hides_no_gap(store, keep, facts):
+    """Its number counts once; the one that never came stays missing."""
+    place = {"instance": "p1", "lane": "bulk", "seq": 2}
+    for _ in range(2):
+        store.add([], [Refusal("a", None, "invalid", "why", **place)])
+    keep(facts.interaction(seq=1), facts.interaction(id="a", seq=2), facts.interaction(seq=4))
+    keep(facts.interaction(id="a", seq=2))
+    with store.reading() as db:
+        found = overview(db, 0, store.now()).record
+    assert (found.refused, found.unaccounted) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "sdk",
+    [
+        {"instance": "p1", "lane": ["bulk"], "seq": 2},
+        {"instance": 5, "lane": "bulk", "seq": 2},
+        {"instance": "p1", "lane": "bulk", "seq": True},
+        {"instance": "p1", "lane": "bulk", "seq": 2**70},
+        {"instance": "p1", "lane": "bulk", "seq": -1},
+        "sdk",
+        None,
+    ],
+)
+def test_refused_events_with_a_strange_sender_are_refused_all_the_same(http, facts, sdk):
+    """Whoever sent it, it stands among the refused; too long ones too."""
+    bad = facts.interaction(direction="sideways")
+    bad["data"]["sdk"] = sdk
+    long = {**bad, "id": "long", "x": "y" * 70_000}
+    answer = http.post("/events", json=[bad, long, {"id": "flat", "data": 5}]).json()
+    assert [one["id"] for one in answer["rejected"]] == [bad["id"], "long", "flat"]
+
+
+def test_events_of_the_future_are_said(keep, facts, figures):
+    """Each range counts them, so the page says that they are there."""
+    keep(facts.interaction(at=T0 + timedelta(days=400)), facts.interaction())
+    found = figures()
+    assert (found.interactions, found.record.ahead) == (2, 1)
+
+
+def test_courses_hold_every_event_of_the_range_once(keep, facts, store):
+    """Bars of a length people count in, up to now; what is dated later is in the last one."""
+    keep(
+        facts.interaction(at=T0 - timedelta(hours=23, minutes=58)),
+        facts.interaction(at=T0 - timedelta(hours=25)),
+        facts.interaction(at=T0),
+        facts.interaction(at=T0 + timedelta(days=9)),
+        facts.interaction(at=T0, action="started"),
+        facts.reaction(at=T0 - timedelta(hours=2)),
+    )
+    now = store.now()
+    with store.reading() as db:
+        found = overview(db, now - 86_400_000_000, now)
+        ever = overview(db, EVER, now)
+    contacts, feedback, reactions = (one.counts for one in found.courses)
+    assert (found.step, len(contacts)) == (3_600_000_000, 24)
+    assert contacts == (1, *[0] * 22, 2)
+    assert (sum(feedback), reactions.index(1)) == (0, 21)
+    assert found.events == 5
+    assert sum(ever.courses[0].counts) == 4
+    assert ever.start <= micros(T0 - timedelta(hours=25)) < ever.start + ever.step
+
+
+def test_an_empty_store_has_an_overview(store):
+    """Nothing stored is no failure, whatever the range."""
+    with store.reading() as db:
+        assert overview(db, EVER, store.now()).courses[0].most == 0

@@ -113,7 +113,9 @@ def page(chromium):
         ("overview", "/?range=24h"),
         ("journey", "/customers/anna%2F4711/journey"),
         ("customers", "/customers?q=a"),
+        ("touchpoint", "/customers?touchpoint=checkout.pay"),
         ("nobody", "/customers/nobody/journey"),
+        ("unknown", "/nothing"),
     ],
 )
 def test_pages_fit_and_stay_quiet(filled, page, tmp_path, name, path, width):
@@ -123,9 +125,9 @@ def test_pages_fit_and_stay_quiet(filled, page, tmp_path, name, path, width):
     still.screenshot(path=tmp_path / f"{name}-{width}.png", full_page=True)
     live = page(url, width, scripts=True)
     assert live.evaluate("document.documentElement.scrollWidth") <= width
-    missing = [str(url)] if name == "nobody" else []
-    assert [text for text in live.complaints if "404" not in text] == missing
-    assert [text for text in still.complaints if "404" not in text] == missing
+    missing = [str(url)] if name in {"nobody", "unknown"} else []
+    assert [text for text in live.complaints if "status of 404" not in text] == missing
+    assert [text for text in still.complaints if "status of 404" not in text] == missing
     assert live.evaluate("document.scripts.length") == 0
 
 
@@ -396,3 +398,111 @@ def test_key_holder_sees_the_page_in_a_browser(tmp_path, chromium, facts):
         assert tab.locator("h1").inner_text() == "Overview"
         assert tab.evaluate("getComputedStyle(document.body).margin") == "0px"
         context.close()
+
+
+def test_times_stand_in_utc_whatever_zone_they_came_in(http, facts):
+    """A sender with an offset of its own does not shift the timeline."""
+    event = {**facts.interaction(), "time": "2026-05-04T01:30:00+05:00"}
+    http.post("/events", json=[event])
+    page = http.get("/customers/c1/journey").text
+    assert ">20:30</time>" in page
+    assert "Sunday, 3 May 2026" in page
+
+
+def test_promises_stand_by_urgency_and_are_not_endless(http, facts):
+    """What is overdue comes first, what ended last; of very many the most urgent are shown."""
+    now = datetime.now(UTC)
+    late = (now - timedelta(days=1)).isoformat()
+    soon = (now + timedelta(days=1)).isoformat()
+    every = [facts.promise(f"kept-{n}", due_at=soon, at=now) for n in range(30)]
+    every += [facts.promise(f"kept-{n}", "kept", at=now) for n in range(30)]
+    every += [
+        facts.promise("soon", due_at=soon, at=now),
+        facts.promise("late", due_at=late, at=now),
+    ]
+    http.post("/events", json=every)
+    page = http.get("/customers/c1/journey").text
+    section = page[page.index('id="promises"') : page.index('id="timeline"')]
+    names = re.findall(r"<code><bdi>(.*?)</bdi>", section)
+    assert names[:2] == ["late", "soon"]
+    assert len(names) == 12
+    assert "of 32" in section
+    assert len(http.get("/customers/c1/journey.json").json()["promises"]) == 32
+    anchor = re.search(r'href="#(e\d+)"><code><bdi>late<', section)[1]
+    assert f'id="{anchor}"' in page
+
+
+def test_consent_is_said_where_it_changes(http, facts):
+    """On every card it would hide the change."""
+    states = ["unknown", "unknown", "granted", "granted", "unknown"]
+    http.post("/events", json=[facts.interaction(consent={"state": state}) for state in states])
+    page = http.get("/customers/c1/journey").text
+    assert re.findall(r"<bdi>consent</bdi> <bdi>(\w+)</bdi>", page) == [
+        "unknown",
+        "granted",
+        "unknown",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("query", "who"),
+    [
+        ("touchpoint=checkout.pay", ["c2", "c1"]),
+        ("touchpoint=search", ["c1"]),
+        ("problem=slow", ["c3"]),
+        ("problem=none", []),
+    ],
+)
+def test_everyone_behind_a_row_of_the_overview_can_be_found(http, facts, query, who):
+    """A touchpoint leads to who was there, a problem to whom it hit, the latest first."""
+    now = datetime.now(UTC)
+    http.post(
+        "/events",
+        json=[
+            facts.interaction("c1", at=now - timedelta(minutes=2)),
+            facts.interaction("c1", "search", at=now),
+            facts.interaction("c2", at=now - timedelta(minutes=1)),
+            facts.interaction("c3", action="started", at=now),
+            facts.problem("c3", "slow", at=now),
+            facts.problem(None, "slow", at=now, anonymous=True),
+        ],
+    )
+    page = http.get(f"/customers?{query}").text
+    assert re.findall(r'href="/customers/(\w+)/journey"', page) == who
+    if who:
+        assert f'href="/customers?{query}"' in http.get("/").text
+
+
+def test_long_words_of_customers_are_folded(http, facts):
+    """A text of pages is folded to its beginning, and all of it is there."""
+    text = "It never worked. " * 100
+    http.post("/events", json=[facts.feedback(answers=[{"question": "why", "text": text.strip()}])])
+    page = http.get("/customers/c1/journey").text
+    assert "<details><summary>" in page
+    assert text.strip() in page
+
+
+def test_journey_of_an_anonymous_visit_links_to_its_own_json(http, facts):
+    """An identifier of another space is looked for in that space."""
+    http.post("/events", json=[facts.interaction({"anonymous_id": "same"}), facts.reaction("same")])
+    page = http.get("/customers/same/journey?space=anonymous").text
+    link = re.search(r'href="([^"]*journey\.json[^"]*)"', page)[1]
+    assert http.get(link).json()["customer"]["space"] == "anonymous"
+
+
+def test_a_period_is_said_with_the_day_it_ends(http, facts):
+    """Two years of warranty end on a day that nobody should have to work out."""
+    http.post("/events", json=[facts.promise("w", duty="in_force_until", period="P2Y")])
+    page = http.get("/customers/c1/journey").text
+    assert "in force until <bdi>2028-05-04 10:00 UTC (P2Y)</bdi>" in page
+
+
+@pytest.mark.browser
+def test_paper_is_white_whatever_the_screen(filled, page):
+    """Printed from a dark screen, text is black on white and navigation stays away."""
+    tab = page(filled.base_url.join("/"), scheme="dark")
+    tab.emulate_media(media="print", color_scheme="dark")
+    colours = "e => [getComputedStyle(e).color, getComputedStyle(e).backgroundColor]"
+    body = tab.locator("body")
+    assert body.evaluate(colours) == ["rgb(0, 0, 0)", "rgb(255, 255, 255)"]
+    assert not tab.locator(".spans").is_visible()

@@ -8,8 +8,11 @@ import itertools
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec import json
 
+from cxsdk.collector import Limits, Store
 from cxsdk.collector.people import People, find, person_of
+from cxsdk.collector.row import judge
 
 T0 = datetime(2026, 5, 4, 10, 0, tzinfo=UTC)
 VISIT = {"anonymous_id": "visit"}
@@ -77,11 +80,6 @@ def test_account_is_shared_by_many_and_joins_nobody(keep, facts, keys_of):
 
 def test_latest_statement_holds_whatever_order_it_came_in(tmp_path, facts):
     """Link, unlink and link again by their own time, in all orders of arrival."""
-    from msgspec import json
-
-    from cxsdk.collector import Limits, Store
-    from cxsdk.collector.row import judge
-
     said = [
         facts.identity(op, "c1", "c2", at=T0 + timedelta(minutes=n))
         for n, op in enumerate(["linked", "unlinked", "linked", "unlinked"])
@@ -138,3 +136,19 @@ def test_known_identifier_is_meant_before_an_anonymous_one(store, keep, facts):
         assert find(db, "x") == ("id", "x")
         assert find(db, "x", "anonymous") == ("anonymous", "x")
         assert find(db, "nobody") is None
+
+
+def test_statements_of_one_moment_follow_their_numbers(tmp_path, facts):
+    """Linked and unlinked at the same time: the later number holds, whichever came first."""
+    said = [
+        facts.identity("linked", "c1", "c2", seq=1),
+        facts.identity("unlinked", "c1", "c2", seq=2),
+    ]
+    for number, order in enumerate((said, said[::-1])):
+        store = Store(tmp_path / f"{number}.db")
+        for event in order:
+            store.add([judge(json.encode(event), Limits(), strict=False)])
+        with store.reading() as db:
+            assert person_of(db, ("id", "c1")).keys == (("id", "c1"),)
+            assert People(db).face(("id", "c2")) == ("id", "c2")
+        store.close()

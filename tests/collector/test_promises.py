@@ -5,15 +5,15 @@ What became of promises, against hand-computed cases.
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from msgspec import json
 
 from cxsdk.collector import Limits, Store
-from cxsdk.collector.overview import promise_figures
-from cxsdk.collector.promises import promises
 from cxsdk.collector.row import judge
+from cxsdk.collector.standings import promise_figures, promises
 
 T0 = datetime(2026, 5, 4, 10, 0, tzinfo=UTC)
 VIENNA = {"tz": "Europe/Vienna"}
@@ -153,9 +153,123 @@ def test_kept_rate_stands_on_deliveries_that_ended(store, keep, facts, clock):
         facts.promise("x", duty="in_force_until", due_at="2026-05-04T10:00:30Z"),
     )
     with store.reading() as db:
-        found = promise_figures(tuple(promises(db).values()), 0, store.now())
+        found = promise_figures(db, 0, store.now())
     assert (found.kept, found.kept_late, found.broken, found.judged) == (2, 1, 1, 4)
     assert found.kept_rate == 0.5
     assert (found.expired, found.cancelled, found.honoured) == (1, 1, 1)
     assert found.open == {"overdue": 1, "at_risk": 1, "open": 1, "in_force": 1, "over": 1}
     assert [one.id for one in found.overdue] == ["gone"]
+
+
+@pytest.mark.parametrize("text", ["2026-05-04t11:00:00z", "2026-05-04T13:00:00.123456789123+02:00"])
+def test_every_time_that_is_taken_can_be_read(facts, http, text):
+    """What the standard allows in a time does not fail the pages that read it later."""
+    event = {**facts.promise("p", due_at=text), "time": text}
+    assert http.post("/events", json=event).json()["accepted"] == 1
+    assert http.get("/?range=all").status_code == 200
+    page = http.get("/customers/c1/journey").text
+    assert "due</dt><dd><bdi>2026-05-04 11:00 UTC" in page.replace("<bdi>due</bdi>", "due")
+    assert ">11:00</time>" in page
+
+
+@pytest.mark.parametrize(
+    ("delivered", "standing"),
+    [("2026-05-10T23:59:59+02:00", "kept"), ("2026-05-11T00:00:00+02:00", "kept_late")],
+)
+def test_the_day_after_the_promised_one_is_late_from_its_first_moment(
+    one, facts, delivered, standing
+):
+    """Imports that know days and no hours say midnight."""
+    found = one(
+        facts.promise("p", due_date="2026-05-10", where=VIENNA),
+        facts.promise("p", "kept", at=datetime.fromisoformat(delivered)),
+    )
+    assert found.standing(0) == standing
+
+
+def test_an_instant_itself_is_in_time(one, facts):
+    """Due at eleven is kept at eleven."""
+    found = one(
+        facts.promise("p", due_at="2026-05-04T11:00:00Z"),
+        facts.promise("p", "kept", at=T0 + timedelta(hours=1)),
+    )
+    assert found.standing(0) == "kept"
+
+
+def test_figures_agree_with_every_promise_asked_alone(store, keep, facts, clock):
+    """Counting by groups gives what asking each promise for its standing gives."""
+    ends = [None, "kept", "broken", "expired", "cancelled", "paused", "at_risk", "revised"]
+    dues = [{"due_at": "2026-05-04T10:00:30Z"}, {"due_at": "2026-05-09T10:00:00Z"}]
+    for duty in ("deliver_by", "in_force_until"):
+        for state, due, late in itertools.product(ends, dues, [None, 5]):
+            if (duty, state) in {("deliver_by", "expired"), ("in_force_until", "broken")}:
+                continue
+            name = f"{duty}-{state}-{due['due_at']}-{late}"
+            keep(facts.promise(name, duty=duty, **due))
+            if state is not None:
+                more = {"lateness_ms": late} if state == "kept" else {}
+                keep(facts.promise(name, state, at=T0 + timedelta(seconds=20), **more))
+    now = store.now()
+    with store.reading() as db:
+        every = promises(db).values()
+        found = promise_figures(db, 0, now)
+        recent = promise_figures(db, now, now)
+    alone = Counter(
+        "honoured" if one.duty == "in_force_until" and one.state == "kept" else one.standing(now)
+        for one in every
+    )
+    ended = ("kept", "kept_late", "broken", "expired", "honoured", "cancelled")
+    assert {name: getattr(found, name) for name in ended} == {name: alone[name] for name in ended}
+    assert found.open == {name: n for name, n in alone.items() if name not in ended}
+    assert {name: getattr(recent, name) for name in ended} == dict.fromkeys(ended, 0)
+    assert recent.open == found.open
+
+
+def test_overdue_list_holds_the_oldest_and_only_open_ones(store, keep, facts):
+    """Ten of many, by due time; paused, ended and later ones are not among them."""
+    for n in range(12):
+        keep(facts.promise(f"p{n:02}", due_at=f"2026-05-04T09:{59 - n}:00Z"))
+    for n, state in enumerate(("kept", "paused", "broken", "cancelled")):
+        keep(facts.promise(f"p{n:02}", state))
+    keep(facts.promise("later", due_at="2026-05-05T09:00:00Z"))
+    with store.reading() as db:
+        found = promise_figures(db, 0, store.now())
+    assert [one.id for one in found.overdue] == [f"p{n:02}" for n in range(11, 3, -1)]
+    assert found.open["overdue"] == 8
+
+
+def test_promises_are_read_by_every_identifier_of_their_customer(store, keep, facts):
+    """Made to a visit, kept for the known customer: both see it, and nobody else does."""
+    keep(
+        facts.promise("p", customer={"anonymous_id": "v"}, due_at="2026-05-04T11:00:00Z"),
+        facts.promise("p", "kept", customer="c1"),
+        facts.promise("q", customer="c2", due_at="2026-05-04T11:00:00Z"),
+    )
+    with store.reading() as db:
+        assert list(promises(db, (("anonymous", "v"),))) == ["p"]
+        assert list(promises(db, (("id", "c1"),))) == ["p"]
+        assert list(promises(db, (("id", "c2"), ("id", "c1")))) == ["p", "q"]
+
+
+def test_no_page_folds_what_it_does_not_show(store, keep, facts):
+    """Reading and folding promises goes by indexes, whatever else is stored."""
+    keep(*[facts.promise(f"p{n}", due_at="2026-05-04T11:00:00Z") for n in range(50)])
+    plans = []
+    with store.reading() as db:
+        db.set_trace_callback(plans.append)
+        promise_figures(db, 0, store.now())
+        promises(db, (("id", "c1"),))
+        db.set_trace_callback(None)
+        steps = [row[3] for sql in plans for row in db.execute(f"EXPLAIN QUERY PLAN {sql}")]
+    assert plans
+    assert not [step for step in steps if "events" in step]
+
+
+@pytest.mark.parametrize("names", ["ab", "ba"])
+def test_what_was_made_and_kept_at_one_moment_is_kept(one, facts, names):
+    """Imports that know the day say both with one time, and from two processes."""
+    found = one(
+        facts.promise("p", id=names[0], instance=names[0], seq=9, due_at="2026-05-04T11:00:00Z"),
+        facts.promise("p", "kept", id=names[1], instance=names[1], seq=1),
+    )
+    assert found.standing(0) == "kept"

@@ -14,6 +14,8 @@ from cxsdk.collector import Limits, Store
 from cxsdk.collector.overview import overview
 from cxsdk.collector.queries import Filter, events
 from cxsdk.collector.row import Refusal, judge
+from cxsdk.collector.standings import promises
+from cxsdk.collector.tables import _STEPS, VERSION
 from cxsdk.errors import ConfigurationError
 
 
@@ -97,18 +99,42 @@ def test_repeats_of_another_process_are_no_gap(store, keep, facts):
     assert (gap.instance, gap.low, gap.high, gap.missing) == ("p2", 1, 7, 2)
 
 
-def test_file_of_the_first_version_is_brought_up_to_date(store, keep, facts):
-    """A file without the later tables opens with all its events, and takes repeats."""
+def aged(store, path, version):
+    """
+    Write what *store* holds to a new file as *version* kept it.
+    """
+    old = sqlite3.connect(path)
+    for script, _ in _STEPS[:version]:
+        old.executescript(script)
+    with store.reading() as new:
+        for (table,) in old.execute("SELECT name FROM sqlite_master WHERE type = 'table'"):
+            if table.startswith("sqlite_"):
+                continue
+            names = [row[1] for row in old.execute(f"PRAGMA table_info({table})")]
+            rows = new.execute(f"SELECT {', '.join(names)} FROM {table}").fetchall()
+            marks = ", ".join("?" * len(names))
+            old.executemany(f"INSERT INTO {table} VALUES ({marks})", map(tuple, rows))
+    (application,) = store._writer.execute("PRAGMA application_id").fetchone()
+    old.executescript(f"PRAGMA application_id = {application}; PRAGMA user_version = {version}")
+    old.close()
+
+
+@pytest.mark.parametrize("version", range(1, VERSION))
+def test_file_of_an_older_version_is_brought_up_to_date(store, keep, facts, tmp_path, version):
+    """An older file opens with all its events and figures, and takes repeats."""
     first = facts.reaction(id="a", seq=1)
-    keep(first)
-    store.close()
-    with sqlite3.connect(store.path) as db:
-        db.executescript("DROP TABLE retold; PRAGMA user_version = 1")
-    db.close()
-    again = Store(store.path)
+    promise = facts.promise("p", due_at="2026-05-04T10:30:00Z", id="b")
+    imported = facts.promise("p", "kept", id="c", recordedtime="2026-05-04T10:00:59.250Z")
+    keep(first, promise, imported)
+    aged(store, tmp_path / "old.db", version)
+    again = Store(tmp_path / "old.db", clock=store.clock)
+    with store.reading() as new, again.reading() as old:
+        assert overview(old, 0, store.now()) == overview(new, 0, store.now())
+        key = (("id", "c1"),)
+        assert promises(old, key) == promises(new, key) != {}
     row = judge(json.encode(retold(first)), Limits(), strict=False)
     assert again.add([row]).duplicate == 1
-    assert stored(again) == ["a"]
+    assert stored(again) == ["a", "b", "c"]
     again.close()
 
 

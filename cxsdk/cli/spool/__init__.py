@@ -23,7 +23,9 @@ import argparse
 import importlib
 from types import ModuleType
 
-from cxsdk.cli.spool._choice import add_filters, places
+from cxsdk.cli import _screen
+from cxsdk.cli.spool._choice import add_filters, places, root_of
+from cxsdk.errors import ConfigurationError
 
 __all__ = ["ACTIONS", "configure", "run"]
 
@@ -64,9 +66,15 @@ def run(options: argparse.Namespace) -> int:
     Do one action; return 0, or 1 for damage and for what could not be done.
 
     Raises:
-        ConfigurationError: an argument is wrong.
+        ConfigurationError: an argument is wrong, or the root is no folder.
         OSError: the disk refused.
     """
+    root = root_of(options.dir)
+    if root.exists() and not root.is_dir():
+        raise ConfigurationError(f"{root}: no folder")
+    # A service makes it with its first event, so it may be missing; a typing error looks the same.
+    if not root.exists() and options.action != "ls":
+        _screen.note(f"{root}: no such folder, so nothing is spooled")
     code: int = _module(options.action).run(options, list(places(options)))
     return code
 
