@@ -37,9 +37,7 @@ def note(fact: str, *results: Any) -> None:
     """
     pid = os.getpid()
     if pid not in _files:
-        _files[pid] = os.open(
-            f"{_NOTES}/{pid}.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600
-        )
+        _files[pid] = os.open(f"{_NOTES}/{pid}.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for result in results:
         word = result.id if result else f"-{result.reason}"
         os.write(_files[pid], f"{word} {fact}\n".encode())

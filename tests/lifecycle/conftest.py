@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from pathlib import Path
 
 import attrs
 import pytest
@@ -57,7 +58,7 @@ def record():
     def record(name, what, outcome):
         path = os.environ.get("LIFECYCLE_REPORT")
         if path:
-            with open(path, "a") as file:
+            with Path(path).open("a") as file:
                 file.write(json.dumps([name, what, attrs.asdict(outcome)]) + "\n")
         return outcome
 

@@ -7,10 +7,9 @@ from __future__ import annotations
 import os
 import time
 
+import app
 from celery import Celery
 from celery.signals import worker_process_shutdown
-
-import app
 
 jobs = Celery("jobs", broker=os.environ["LIFECYCLE_BROKER"])
 jobs.conf.update(

@@ -26,7 +26,17 @@ import attrs
 from tests.acceptance.kill import Collector, environment
 from tests.lifecycle.servers import Server
 
-__all__ = ["GUARD_S", "Ledger", "Life", "Load", "Outcome", "free_port", "living", "running", "until"]
+__all__ = [
+    "GUARD_S",
+    "Ledger",
+    "Life",
+    "Load",
+    "Outcome",
+    "free_port",
+    "living",
+    "running",
+    "until",
+]
 
 HERE = Path(__file__).parent
 GUARD_S = 40.0
@@ -210,8 +220,9 @@ class Life:
 
         def answers() -> bool:
             assert self.process.poll() is None, self.words()
-            with contextlib.suppress(OSError), socket.create_connection(
-                ("127.0.0.1", self.port), timeout=1.0
+            with (
+                contextlib.suppress(OSError),
+                socket.create_connection(("127.0.0.1", self.port), timeout=1.0),
             ):
                 return True
             return False
@@ -317,7 +328,9 @@ def _lives(pid: int) -> bool:
 
 
 @contextlib.contextmanager
-def running(program: str, ledger: Ledger, python: str = sys.executable, **env: str) -> Iterator[Life]:
+def running(
+    program: str, ledger: Ledger, python: str = sys.executable, **env: str
+) -> Iterator[Life]:
     """Run a Python program for a block; nothing of it survives the block."""
     path = ledger.notes.parent / f"program-{time.monotonic_ns()}.py"
     path.write_text(textwrap.dedent(program))

@@ -4,7 +4,6 @@ Other Pythons of this machine, with what the library needs; made once and kept i
 
 from __future__ import annotations
 
-import glob
 import shutil
 import subprocess
 import sys
@@ -42,5 +41,5 @@ def interpreter(version: str, folder: Path) -> str | None:
 
 
 def _find(version: str) -> str | None:
-    kept = sorted(glob.glob(str(Path.home() / f".pyenv/versions/{version}.*/bin/python")))
-    return kept[-1] if kept else shutil.which(f"python{version}")
+    kept = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
+    return str(kept[-1]) if kept else shutil.which(f"python{version}")

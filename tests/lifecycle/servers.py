@@ -151,7 +151,6 @@ SERVERS: tuple[Server, ...] = (
     _uwsgi(""),
     _uwsgi(", threads", "--threads=4"),
     _uwsgi(", lazy-apps", "--lazy-apps", "--threads=4"),
-    _uwsgi(", fork hooks", "--py-call-uwsgi-fork-hooks", "--threads=4"),
     _uvicorn(
         1, "asgi", name="uvicorn", at_end="lifespan, not `atexit`", needed=_LIFESPAN, arrives="all"
     ),

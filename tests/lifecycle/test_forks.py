@@ -4,6 +4,8 @@ A hundred forks while another thread is inside an emit, on every supported Pytho
 
 from __future__ import annotations
 
+import textwrap
+
 import pytest
 
 from tests.lifecycle.life import running
@@ -14,17 +16,23 @@ __all__ = ["python"]
 FORKS = 100
 
 STORM = """
-import os, signal, sys, threading, warnings
+import os, signal, sys, threading, time, warnings
 import app
 
+sys.setswitchinterval(1e-5)  # so that threads stand in the middle of things when main forks
+
 warnings.simplefilter("ignore", DeprecationWarning)  # newer Pythons: fork beside threads
+app.visit("first")
+app.cx.flush(5)  # now all is imported, so that children are quick
 stop = threading.Event()
 
 
 def work(name, number=0):
-    while not stop.is_set() and number < 3000:
+    while not stop.is_set():
         app.visit(f"{name}-{number}")
         number += 1
+        if number % 5 == 0:
+            time.sleep(0.005)
 
 
 threads = [threading.Thread(target=work, args=(f"parent{n}",)) for n in range(2)]
@@ -127,7 +135,7 @@ def linger(fact):
     time.sleep(60)
 
 
-facts = [f"f{n}" for n in range(12)]
+facts = [f"f{n}" for n in range(6)]
 if __name__ == "__main__":
     context = multiprocessing.get_context("METHOD")
 """
@@ -138,8 +146,6 @@ if __name__ == "__main__":
 def test_multiprocessing(ledger, inherit, record, pool, method):
     """Children of each kind deliver at their end, or leave it to the next start."""
     body, by_themselves = POOLS[pool]
-    import textwrap
-
     body = textwrap.indent(textwrap.dedent(body), "    ")
     # Nothing leaves before the end but by a drain.
     program = POOL_HEAD.replace("METHOD", method) + body
