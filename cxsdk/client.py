@@ -225,6 +225,16 @@ class Client(Instrument):
         self._parts = self._build()
         self._capture = self._parts.capture
 
+    def _open_capture(self) -> Capture | None:
+        """
+        Return the capture of this process for those who only look: after the drain at the end
+        there is none, and none is made.
+        """
+        capture = self._capture
+        if capture is not None and capture.generation == _RETIRED and self._is_own():
+            return None
+        return self.capture()
+
     def _is_own(self) -> bool:
         return _fork.page[0] == self._parts.generation
 
@@ -296,7 +306,7 @@ class Client(Instrument):
         return await delivery.aflush(timeout) if delivery else _NOTHING
 
     def _ready_to_flush(self) -> Delivery | None:
-        capture = self.capture()
+        capture = self._open_capture()
         if capture is not None:
             capture.write_losses()
         # The OFF file stops capture; what was accepted before it is still delivered.
@@ -372,8 +382,8 @@ class Client(Instrument):
 
         For a dashboard; never for readiness, which a collector must not decide.
         """
-        if self.capture() is None:
-            return Health("off", self._why_off)
+        if self._open_capture() is None:
+            return Health("off", self._why_off or "closed")
         if self._parts.delivery is None:
             return Health("off", "no_collector")
         return self._parts.delivery.health()
@@ -382,7 +392,7 @@ class Client(Instrument):
         """
         Return the ledger, what each sink got, the spool and the settings' levels, as plain data.
         """
-        self.capture()  # so that a forked child shows its own figures, under its own locks
+        self._open_capture()  # so that a forked child shows its own figures, under its own locks
         parts = self._parts
         spool = parts.spool.stats() if parts.spool else {}
         delivery = parts.delivery.stats() if parts.delivery else {}

@@ -110,7 +110,7 @@ def run(program, ledger, python, **env):
 
 
 @pytest.mark.parametrize("end", list(ENDS))
-def test_every_end(python, ledger, inherit, record, request, end):
+def test_every_end(python, ledger, inherit, record, end):
     """A script's end says nothing on stderr; what it accepted arrives, by itself or later."""
     last, code, arrives = ENDS[end]
     # Nothing leaves before the end but by a drain.
@@ -125,7 +125,7 @@ def test_every_end(python, ledger, inherit, record, request, end):
     assert accepted == 20 * EXITS
     assert by_itself == (accepted if arrives == EVERYTHING else 0)
     inherit()
-    outcome = record(f"script, {end}", request.node.callspec.id, ledger.outcome(by_itself))
+    outcome = record(f"script, {end}", "its end", ledger.outcome(by_itself))
     assert (outcome.lost, outcome.twice, outcome.unasked, outcome.refused) == (0, 0, 0, 0)
 
 

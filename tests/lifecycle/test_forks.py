@@ -158,5 +158,5 @@ def test_multiprocessing(ledger, inherit, record, pool, method):
     if by_themselves:
         assert by_itself == accepted
     inherit()
-    outcome = record(f"multiprocessing {pool}", method, ledger.outcome(by_itself))
+    outcome = record(f"multiprocessing {pool}", "its end", ledger.outcome(by_itself))
     assert (outcome.lost, outcome.twice, outcome.unasked, outcome.refused) == (0, 0, 0, 0)
