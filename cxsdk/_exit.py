@@ -25,6 +25,7 @@ Drain = Callable[[float, bool], object]
 
 _drains: dict[int, tuple[Drain, float]] = {}
 _hooked_pid = 0
+_finalizer: Any = None
 
 
 def register(owner: object, drain: Drain, budget: float) -> None:
@@ -44,17 +45,26 @@ def forget(owner: object) -> None:
 
 def _hook() -> None:
     global _hooked_pid
-    if _hooked_pid == os.getpid():
-        return
-    inherited = _hooked_pid != 0
-    _hooked_pid = os.getpid()
-    if not inherited:
-        atexit.register(drain_all)
+    if not _hooked_pid:
+        atexit.register(drain_all)  # a forked child inherits it
+    is_new, _hooked_pid = _hooked_pid != os.getpid(), os.getpid()
+    _hook_child(is_new=is_new)
+
+
+def _hook_child(*, is_new: bool) -> None:
+    """
+    Have a ``multiprocessing`` child drain: it ends by os._exit, which runs its own finalizers and
+    no ``atexit``.
+    """
+    global _finalizer
     util = sys.modules.get("multiprocessing.util")
     process = sys.modules.get("multiprocessing.process")
-    if util is not None and process is not None and process.parent_process() is not None:
-        # Such a child ends by os._exit: its own finalizers run, atexit does not.
-        util.Finalize(None, drain_all, exitpriority=10)
+    if util is None or process is None or process.parent_process() is None:
+        return
+    # What is registered while a spawned child imports the main module is cleared before its work
+    # begins: so look again at the first event.
+    if is_new or _finalizer is None or not _finalizer.still_active():
+        _finalizer = util.Finalize(None, drain_all, exitpriority=10)
 
 
 def drain_all(*, final: bool = True) -> None:

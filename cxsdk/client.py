@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Client"]
 
+_RETIRED = 0
+"""Generation of a capture that the end of the process was drained with; no process has it."""
+
 _NOTHING = DeliveryReport(delivered=0, pending=0, spooled=0, dropped=0, seconds=0.0)
 
 
@@ -122,6 +125,7 @@ class Client(Instrument):
         self._why_off = ""
         self._sinks = self._open_sinks()
         self._is_shown = False
+        self._is_ending = False
         self._parts = self._build()
         self._capture = self._switch()
 
@@ -198,7 +202,8 @@ class Client(Instrument):
 
     def _renew(self) -> Capture | None:
         """
-        Make new parts in a forked child; nothing of the parent's is closed or locked.
+        Make new parts in a forked child; nothing of the parent's is closed or locked. Likewise
+        for what comes after the drain at the end of the process.
         """
         with _fork.own_lock():
             # Two threads of the child may come here at once; a second set of parts would hold
@@ -206,9 +211,29 @@ class Client(Instrument):
             if not self._is_own():
                 voice.renew()
                 self._parts.abandon()
-                self._parts = self._build()
-                self._capture = self._parts.capture
+                self._is_ending = False
+                self._replace_parts()
+            elif self._capture is not None and self._capture.generation == _RETIRED:
+                if sys.is_finalizing():
+                    # Finalizers of the host: nothing can be imported any more.
+                    self._why_off, self._capture = "closed", None
+                else:
+                    self._replace_parts()
         return self._capture
+
+    def _replace_parts(self) -> None:
+        self._parts = self._build()
+        self._capture = self._parts.capture
+
+    def _open_capture(self) -> Capture | None:
+        """
+        Return the capture of this process for those who only look: after the drain at the end
+        there is none, and none is made.
+        """
+        capture = self._capture
+        if capture is not None and capture.generation == _RETIRED and self._is_own():
+            return None
+        return self.capture()
 
     def _is_own(self) -> bool:
         return _fork.page[0] == self._parts.generation
@@ -231,7 +256,7 @@ class Client(Instrument):
         Begin delivery: at the first accepted event, or when an earlier run left something.
         """
         parts = self._parts
-        if parts.delivery is not None:
+        if parts.delivery is not None and not self._is_ending:
             parts.delivery.start()
             self._show_metrics()
             _exit.register(self, self._drain, self.drain_seconds)
@@ -281,7 +306,7 @@ class Client(Instrument):
         return await delivery.aflush(timeout) if delivery else _NOTHING
 
     def _ready_to_flush(self) -> Delivery | None:
-        capture = self.capture()
+        capture = self._open_capture()
         if capture is not None:
             capture.write_losses()
         # The OFF file stops capture; what was accepted before it is still delivered.
@@ -325,8 +350,23 @@ class Client(Instrument):
             self._parts.spool.close()
 
     def _drain(self, seconds: float, final: bool) -> None:  # noqa: FBT001 - a callback
-        if self._is_own():
-            (self.close if final else self.flush)(seconds)
+        capture = self._capture
+        if not self._is_own():
+            return
+        if not final:
+            self.flush(seconds)
+        elif capture is None or not getattr(self._parts.spool, "durable", False):
+            self.close(seconds)
+        else:
+            # Threads of the host may still be at work (uWSGI, daemons): what they say from here
+            # on is spooled by parts of its own, and the next process delivers it.
+            capture.write_losses()
+            parts, self._is_ending = self._parts, True
+            capture.generation = _RETIRED
+            if parts.delivery is not None:
+                parts.delivery.close(seconds)
+            if parts.spool is not None:
+                parts.spool.close()
 
     def __enter__(self) -> Client:
         return self
@@ -342,8 +382,8 @@ class Client(Instrument):
 
         For a dashboard; never for readiness, which a collector must not decide.
         """
-        if self.capture() is None:
-            return Health("off", self._why_off)
+        if self._open_capture() is None:
+            return Health("off", self._why_off or "closed")
         if self._parts.delivery is None:
             return Health("off", "no_collector")
         return self._parts.delivery.health()
@@ -352,7 +392,7 @@ class Client(Instrument):
         """
         Return the ledger, what each sink got, the spool and the settings' levels, as plain data.
         """
-        self.capture()  # so that a forked child shows its own figures, under its own locks
+        self._open_capture()  # so that a forked child shows its own figures, under its own locks
         parts = self._parts
         spool = parts.spool.stats() if parts.spool else {}
         delivery = parts.delivery.stats() if parts.delivery else {}

@@ -9,13 +9,15 @@ import logging
 import os
 import sys
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import cxsdk as cx
-from cxsdk import _default
+from cxsdk import _default, _exit
 from cxsdk._guard import Voice, _is_inner
 from cxsdk.testing import capture
 
@@ -270,3 +272,48 @@ def test_a_wrong_version_in_the_environment_is_left_out(
 
     assert client.settings.version is None
     assert 1 == sum("CXSDK_VERSION" in record.getMessage() for record in caplog.records)
+
+
+def test_what_comes_after_the_drain_at_the_end_is_kept_for_the_next(tmp_path: Path) -> None:
+    """Exit hooks and threads that go on are not refused: the next client delivers."""
+    client = _client(tmp_path)
+    assert client.record("early", customer="u1")
+    _exit.drain_all()
+    assert client.stats()["sinks"]["default"]["delivered"] == 1
+    assert (client.health().status, client.flush().delivered) == ("off", 0)
+    late = client.record("late", customer="u1")
+    assert isinstance(late, cx.Accepted)
+    assert late.durable
+    assert [thread for thread in threading.enumerate() if thread.name.startswith("cxsdk")] == []
+    assert client.stats()["sinks"]["default"]["spooled"] == 1
+    client._parts.spool.close()
+    heir = _client(tmp_path)
+    assert _wait(lambda: heir.stats()["sinks"]["default"]["delivered"] == 1)
+    heir.close()
+
+
+def test_an_interaction_open_at_the_drain_is_kept(tmp_path: Path) -> None:
+    """A request that outlives the drain ends as any other."""
+    client = _client(tmp_path)
+    client.record("early", customer="u1")
+    with client.interaction("slow.page", customer="u1") as contact:
+        _exit.drain_all()
+    assert isinstance(contact.result, cx.Accepted)
+    client.close()
+    assert client.record("later", customer="u1").reason == "closed"
+
+
+def test_a_memory_spool_has_no_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the drain such a client says that it is closed, and keeps nothing in vain."""
+    monkeypatch.setenv("CXSDK_SPOOL_MODE", "memory")
+    client = _client(tmp_path)
+    client.record("early", customer="u1")
+    _exit.drain_all()
+    assert client.record("late", customer="u1").reason == "closed"
+
+
+def _wait(holds: Callable[[], bool]) -> bool:
+    end = time.monotonic() + 10
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.02)
+    return holds()

@@ -20,8 +20,9 @@ class Bell(threading.Event):
 
     def __init__(self) -> None:
         super().__init__()
-        self._gate = threading.Lock()
-        self._gate.acquire()
+        # Made by the thread that waits first: gevent may patch `threading` between here and
+        # there, and a greenlet that waits at a real lock stops every greenlet.
+        self._gate: threading.Lock | None = None
         self._rung = False
 
     def is_set(self) -> bool:
@@ -35,20 +36,27 @@ class Bell(threading.Event):
         Ring. Never blocks.
         """
         self._rung = True
-        with contextlib.suppress(RuntimeError):  # rung already
-            self._gate.release()
+        if self._gate is not None:
+            with contextlib.suppress(RuntimeError):  # rung already
+                self._gate.release()
 
     def clear(self) -> None:
         """
         Forget that it was rung. Only the waiting thread calls this.
         """
         self._rung = False
-        self._gate.acquire(blocking=False)
+        if self._gate is not None:
+            self._gate.acquire(blocking=False)
 
     def wait(self, timeout: float | None = None) -> bool:
         """
         Block until the bell is rung or *timeout* seconds are over; say whether it was rung.
         """
+        if self._gate is None:
+            gate = threading.Lock()
+            gate.acquire()
+            self._gate = gate
+        # Only now: who rang before there was a gate has said so here.
         if self._rung:
             return True
         bounded = -1 if timeout is None else min(max(0.0, timeout), threading.TIMEOUT_MAX)

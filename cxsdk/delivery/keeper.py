@@ -21,6 +21,8 @@ _TICK_S = 1.0
 _SHORTEST_TICK_S = 0.05
 _IDLE_CHORES_S = 30.0
 _STAYS_BUSY_S = 5.0
+_ADOPTS_S = 1.0
+_ADOPTING_TICK_S = 0.1
 
 
 class Keeper:
@@ -61,6 +63,8 @@ class Keeper:
         self._kept = -math.inf
         self._busy_until = -math.inf
         self._accepted = -1
+        self._adopted = 0
+        self._adopts_until = -math.inf
 
     def run(self, stopped: Callable[[], bool]) -> None:
         """
@@ -89,12 +93,25 @@ class Keeper:
         busy = now < self._busy_until
         tick = self._busy_tick if busy else _TICK_S
         # Half a tick early is on time: a tick's own length must not make it every second one.
-        if pressed or now - self._kept >= (_TICK_S if busy else _IDLE_CHORES_S) - tick / 2:
+        due = now - self._kept >= (_TICK_S if busy else _IDLE_CHORES_S) - tick / 2
+        adopts = now < self._adopts_until
+        if pressed or due or adopts:
             self._kept = now
             self._spool.maintain()
             if self._publish is not None:
                 self._publish({line.name: line.stats() for line in self._lines})
-        return tick
+            self._look_at_adopted(now)
+        return min(tick, _ADOPTING_TICK_S) if now < self._adopts_until else tick
+
+    def _look_at_adopted(self, now: float) -> None:
+        """
+        Go on soon while directories are adopted: a few at a time are, and children that live for
+        one task leave more of them than one look a second would take over.
+        """
+        adopted = sum([self._spool.counts(line.name).adopted for line in self._lines])
+        if adopted > self._adopted:
+            self._adopted = adopted
+            self._adopts_until = now + _ADOPTS_S
 
     def _came_in(self) -> bool:
         if not self._lines:
