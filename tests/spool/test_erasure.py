@@ -210,6 +210,7 @@ def test_letters_that_could_not_be_erased_are_tried_again(bench, monkeypatch):
     """A disk that refuses once does not keep a customer's letter for ever."""
     spool = bench.open()
     bury(spool, b'"secret"', ALICE)
+    bury(spool, b'"open"', BOB)
     real = _disk.rename
     monkeypatch.setattr(_disk, "rename", lambda *_: (_ for _ in ()).throw(OSError("no")))
     spool.erase(ALICE)
@@ -245,3 +246,18 @@ def test_what_comes_after_a_jump_and_an_erasure_stays(bench):
     bench.clock.turn(1)
     first.erase(BOB)
     assert bench.drain(second) == [b"after"]
+
+
+@pytest.mark.parametrize("by", ["own", "other"])
+def test_a_clock_set_back_hides_no_letter_from_an_erasure(bench, by):
+    """Dead letters from before the jump are erased, though their stamps are later."""
+    spool, other = bench.open(), bench.open(service="other")
+    bury(spool, b'"secret"', ALICE)
+    spool.maintain()
+    bench.clock.turn(1)
+    spool.maintain()
+    bench.clock.wall -= 86_400 * 10**9
+    bench.clock.turn(1)
+    (spool if by == "own" else other).erase(ALICE)
+    spool.maintain()
+    assert b"secret" not in bytes_below(bench.root)
