@@ -283,7 +283,7 @@ class Adoption:
                         foreign[sink] = foreign.get(sink, 0) + reading.pending
                 spool._adopted.remove(segment)
         self._estates.remove(estate)
-        self._inherit_dead(estate)
+        self._inherit_dead(estate)  # what could not be taken at once
         path = estate.home.path
         if foreign or estate.left or not estate.home.remove():
             again_at = spool._clock.monotonic() + (estate.again_in if estate.left else math.inf)
@@ -304,6 +304,7 @@ class Adoption:
                 _disk.rmdir(folder)
         except OSError:
             spool._note("adopt_failed", 1)
+            estate.left, estate.again_in = True, _AGAIN
 
     def close(self) -> None:
         """
