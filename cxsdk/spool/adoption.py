@@ -279,7 +279,11 @@ class Adoption:
             if segment in spool._adopted:
                 for sink, reading in segment.readings.items():
                     spool._save(reading)
-                    if not estate.sinks[sink]:
+                    if estate.sinks[sink]:
+                        # Given back undelivered: what is still in flight is the next owner's too.
+                        spool._accounts[sink].adopted -= reading.pending
+                        reading.give_all_back()
+                    else:
                         foreign[sink] = foreign.get(sink, 0) + reading.pending
                 spool._adopted.remove(segment)
         self._estates.remove(estate)

@@ -284,10 +284,8 @@ def adopt(path: Path) -> Home:
     try:
         manifest = manifest_of(path)
         fd = _disk.open_write(path / "lock")
-        _disk.lock(fd)
         home = Home(path, fd, manifest, key, claim)
-        if _key(_disk.fstat(fd)) != key or not home.is_there():
-            raise SpoolLockedError(f"{path} was just removed by its owner")
+        _lock(home)
     except BaseException as error:
         if fd >= 0:
             _disk.close(fd)
@@ -296,6 +294,12 @@ def adopt(path: Path) -> Home:
             raise SpoolLockedError(f"{path} belongs to a live process") from error
         raise
     return home
+
+
+def _lock(home: Home) -> None:
+    _disk.lock(home.fd)
+    if _key(_disk.fstat(home.fd)) != home._key or not home.is_there():
+        raise SpoolLockedError(f"{home.path} was just removed by its owner")
 
 
 def is_locked(path: Path) -> bool:

@@ -416,3 +416,22 @@ def test_a_kill_while_a_directory_is_removed_leaves_nothing_for_ever(bench, monk
     heir.maintain()
     assert bench.open().leftovers() is False
     assert list((bench.root / "shop" / "test").iterdir()) == []
+
+
+def test_the_books_are_right_after_an_adopted_directory_was_given_back(bench):
+    """Closed before all was delivered: what goes back is not ours any more, in flight or not."""
+    dead = bench.open()
+    for number in range(9):
+        dead.append("bulk", b"%d" % number, 0, bytes(8))
+    bench.crash(dead)
+    heir = bench.open()
+    heir.maintain()
+    taken = heir.lease("default", "bulk", 5, 1000)
+    heir.ack("default", taken[:3])
+    heir.close()
+    heir.ack("default", taken[3:])
+    counts = heir.counts("default")
+    assert (counts.adopted, counts.delivered, counts.in_flight, counts.balance()) == (3, 3, 0, 0)
+    after = bench.open()
+    after.maintain()
+    assert bench.drain(after) == [b"%d" % number for number in range(3, 9)]
