@@ -4,16 +4,13 @@ Caps: what is given up, in which order, and how it is told.
 
 import pytest
 
+from cxsdk._guard import Voice
 from cxsdk.config import SpoolOptions
-from cxsdk.spool import MemorySpool
+from cxsdk.spool import MemorySpool, _disk
 from cxsdk.spool.buffer import MemorySegment
+from cxsdk.spool.dead import Letter
 from cxsdk.testing.clock import FakeClock
 from cxsdk.typing import Kind
-
-
-from cxsdk._guard import Voice
-from cxsdk.spool import _disk
-from cxsdk.spool.dead import Letter
 
 DAY = 86_400
 
