@@ -21,7 +21,7 @@ class Picker:
     Chooses among what waits on its shelf and what is fresh in the spool.
 
     Vital goes first, bulk gets every fourth turn; what is due again goes before what is fresh;
-    every fourth lease prefers the backlog. Belongs to one thread at a time, except `notice` and
+    every fourth lease of a lane prefers the backlog. Belongs to one thread at a time, except `notice` and
     `press`.
 
     Args:
@@ -45,6 +45,7 @@ class Picker:
         self._spool = spool
         self._linger = options.linger
         self._turns = 0
+        self._leases: dict[Lane, int] = dict.fromkeys(LANES, 0)
         self._pressed = False
         self._quota = 0
         self._linger_due: float | None = None
@@ -136,10 +137,11 @@ class Picker:
         return self._lease(lane, self.sizer.events, now)
 
     def _lease(self, lane: Lane, events: int, now: float) -> Parcel | None:
-        backlog = self._turns % _EVERY_FOURTH == _EVERY_FOURTH - 1
+        backlog = self._leases[lane] % _EVERY_FOURTH == _EVERY_FOURTH - 1
         records = self._spool.lease(self._name, lane, events, self.sizer.bytes, backlog=backlog)
         if not records:
             return None
+        self._leases[lane] += 1
         self._quota -= len(records)
         return Parcel(records, lane, leased=now)
 

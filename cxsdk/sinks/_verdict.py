@@ -217,7 +217,12 @@ def _rejected(
         index = _place(item, places, len(records))
         if index is not None:
             refused[index] = _reason(item, hide)
-    return Partial(refused=refused) if refused else Delivered()
+    if refused or not listed:
+        return Partial(refused=refused) if refused else Delivered()
+    # Some were rejected under names that nobody here knows: delivery finds out which.
+    if len(records) == 1:
+        return Partial(refused={0: _reason(listed[0], hide)})
+    return Refused("rejected", _reason(listed[0], hide))
 
 
 def _count_only(

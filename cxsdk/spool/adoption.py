@@ -4,6 +4,8 @@ Taking over what a dead process of the same service left behind.
 
 from __future__ import annotations
 
+import logging
+import math
 import random
 import threading
 from bisect import bisect_left
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from cxsdk._guard import voice
 from cxsdk.errors import SpoolCorruptError, SpoolError, SpoolLockedError
 from cxsdk.spool import _disk, cursor, directory
 from cxsdk.spool.reading import Reading
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Adoption", "segment_of"]
 
 _EVERY = 30.0
+_AGAIN = 300.0
 _AT_ONCE = 2
 _BYTES_PER_STEP = 16 * 1024 * 1024
 
@@ -42,7 +46,21 @@ class _Estate:
     unread: deque[Path]
     segments: list[FileSegment] = attrs.Factory(list)
     left: bool = False
-    """Something stays here that only others can deal with."""
+    """Something stays here that only others can deal with, or a better hour of the disk."""
+    again_in: float = math.inf
+    """Seconds after which what is left is worth another try."""
+
+
+@attrs.define(frozen=True)
+class _Aside:
+    """
+    A directory that is left alone for now.
+    """
+
+    foreign: dict[str, int]
+    """Sink name → records that wait there for a sink we do not have."""
+    again_at: float
+    """Monotonic seconds at which it is worth another try."""
 
 
 class Adoption:
@@ -58,7 +76,7 @@ class Adoption:
         self._lock = threading.RLock()
         self._estates: list[_Estate] = []
         self._scan_at = -1.0
-        self._set_aside: dict[Path, dict[str, int]] = {}
+        self._set_aside: dict[Path, _Aside] = {}
         self._adopted = 0
 
     def step(self) -> None:
@@ -70,12 +88,13 @@ class Adoption:
         """
         spool = self._spool
         now = spool._clock.monotonic()
-        if now >= self._scan_at:
-            self._scan_at = now + _EVERY * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
-            with self._lock:
-                self._scan()
         budget = _BYTES_PER_STEP
         with self._lock:
+            if spool._closed:
+                return  # nobody would give back what is taken now
+            if now >= self._scan_at:
+                self._scan_at = now + _EVERY * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+                self._scan()
             for estate in tuple(self._estates):
                 while estate.unread and budget > 0:
                     budget -= self._read_one(estate)
@@ -85,16 +104,35 @@ class Adoption:
         spool = self._spool
         folder = spool.root / spool.service / spool.environment
         directory.sweep(folder)
-        for path in directory.incarnations(folder):
+        found = directory.incarnations(folder)
+        self._set_aside = {path: why for path, why in self._set_aside.items() if path in found}
+        for path in found:
             if len(self._estates) >= _AT_ONCE:
                 self._scan_at = 0.0
                 return
-            if path in self._set_aside and not self._may_be_old(path):
+            if path in self._set_aside and not self._is_worth_a_try(path):
                 continue
             try:
                 self._open(path, force=False)
+            except SpoolCorruptError as error:
+                self._say_left_alone(error)
             except (SpoolError, OSError):
                 continue
+
+    def _say_left_alone(self, error: SpoolCorruptError) -> None:
+        words = str(error)
+        self._spool._told.append(
+            lambda: voice.say(
+                logging.INFO,
+                "spool_left_alone",
+                "a spool directory is left as it is: %s. See cxsdk spool ls",
+                words,
+            )
+        )
+
+    def _is_worth_a_try(self, path: Path) -> bool:
+        now = self._spool._clock.monotonic()
+        return now >= self._set_aside[path].again_at or self._may_be_old(path)
 
     def _may_be_old(self, path: Path) -> bool:
         now = self._spool._clock.time_ns()
@@ -112,10 +150,15 @@ class Adoption:
         manifest = directory.manifest_of(path)
         sinks = self._sinks(path, manifest, force=force)
         estate = _Estate(directory.adopt(path), sinks, deque())
-        for name in _disk.names(path):
-            if name.endswith((".seg", ".open")):
-                estate.unread.append(path / name)
+        try:
+            for name in _disk.names(path):
+                if name.endswith((".seg", ".open")):
+                    estate.unread.append(path / name)
+        except BaseException:
+            estate.home.release()
+            raise
         self._estates.append(estate)
+        self._inherit_dead(estate)  # at once: erasure looks for dead letters in our own place
         self._adopted += 1
         self._spool._note("adopted_dirs", 1)
         return estate
@@ -162,8 +205,12 @@ class Adoption:
             found = survey(path)
         except FileNotFoundError:
             return 0
-        except (SpoolCorruptError, OSError):
+        except (SpoolCorruptError, OSError) as error:
             self._spool._note("adopt_failed", 1)
+            if isinstance(error, SpoolCorruptError):
+                self._say_left_alone(error)
+            else:
+                estate.again_in = _AGAIN
             estate.left = True
             return 0
         if found is None:
@@ -222,6 +269,7 @@ class Adoption:
                 if estate.sinks[sink]
             ):
                 return
+            spool._caps.expire()  # what only others could deliver must not outlive its age here
             self._release(estate)
 
     def _release(self, estate: _Estate) -> None:
@@ -231,28 +279,36 @@ class Adoption:
             if segment in spool._adopted:
                 for sink, reading in segment.readings.items():
                     spool._save(reading)
-                    if not estate.sinks[sink]:
+                    if estate.sinks[sink]:
+                        # Given back undelivered: what is still in flight is the next owner's too.
+                        spool._accounts[sink].adopted -= reading.pending
+                        reading.give_all_back()
+                    else:
                         foreign[sink] = foreign.get(sink, 0) + reading.pending
                 spool._adopted.remove(segment)
         self._estates.remove(estate)
-        self._inherit_dead(estate)
+        self._inherit_dead(estate)  # what could not be taken at once
         path = estate.home.path
         if foreign or estate.left or not estate.home.remove():
-            self._set_aside[path] = foreign
+            again_at = spool._clock.monotonic() + (estate.again_in if estate.left else math.inf)
+            self._set_aside[path] = _Aside(foreign, again_at)
         estate.home.release()
 
     def _inherit_dead(self, estate: _Estate) -> None:
         folder = estate.home.path / "dead"
         if not folder.is_dir() or self._spool._closed:
             return
+        spool = self._spool
         try:
-            with self._spool._making:
-                self._spool._open_home()
-            self._spool._dead.take_over(folder, estate.home.incarnation)
-            _disk.rmdir(folder)
-            self._spool._tombstones.visit_letters()
+            with spool._book:
+                with spool._making:
+                    spool._open_home()
+                spool._dead.take_over(folder, estate.home.incarnation)
+                spool._tombstones.visit_letters()
+                _disk.rmdir(folder)
         except OSError:
-            self._spool._note("adopt_failed", 1)
+            spool._note("adopt_failed", 1)
+            estate.left, estate.again_in = True, _AGAIN
 
     def close(self) -> None:
         """
@@ -276,8 +332,8 @@ class Adoption:
         Return how many directories were adopted, and what waits for sinks we do not have.
         """
         waiting: dict[str, int] = {}
-        for foreign in self._set_aside.values():
-            for sink, count in foreign.items():
+        for aside in tuple(self._set_aside.values()):
+            for sink, count in aside.foreign.items():
                 waiting[sink] = waiting.get(sink, 0) + count
         return {
             "adopted_directories": self._adopted,

@@ -4,11 +4,14 @@ Caps: how much may be kept, for how long, and what is given up first.
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import TYPE_CHECKING, Any
 
+from cxsdk._guard import voice
 from cxsdk.errors import SpoolFullError
 from cxsdk.spool import _disk, directory
+from cxsdk.spool._record import Frame
 from cxsdk.spool.segment import FileSegment
 from cxsdk.typing import Kind
 
@@ -30,6 +33,7 @@ class Caps:
         self._spool = spool
         self._next = 0.0
         self._total = 0
+        self._laggard = ""
 
     def hurry(self) -> None:
         """
@@ -50,9 +54,10 @@ class Caps:
             return
         self._next = now + _EVERY
         with spool._book:
-            self._expire()
+            self.expire()
             excess = self._excess()
             if excess > 0:
+                self._name_laggard()
                 self._shed(excess)
             removed = spool._dead.cap()
         if removed:
@@ -69,7 +74,10 @@ class Caps:
 
     # ---- age
 
-    def _expire(self) -> None:
+    def expire(self) -> None:
+        """
+        Give up the segments that are over the age cap. Under the book's lock.
+        """
         for segment in self._sealed():
             if self._age(segment) > self._spool._options.max_age:
                 self._shed_from(segment, None, "age")
@@ -114,6 +122,28 @@ class Caps:
                     total += _size(folder, (".seg",)) + _size(folder / "dead", (".jsonl",))
         return total
 
+    def _name_laggard(self) -> None:
+        """
+        Say which sink the room is taken by: at the cap, it is why events are given up.
+        """
+        behind: dict[str, int] = {}
+        for segment in self._sealed():
+            for sink, reading in segment.readings.items():
+                behind[sink] = behind.get(sink, 0) + reading.pending
+        laggard = max(behind, key=behind.__getitem__, default="")
+        count = behind.get(laggard, 0)
+        self._laggard = laggard
+        self._spool._told.append(
+            lambda: voice.say(
+                logging.WARNING,
+                f"spool_cap:{laggard}",
+                "the spool is at its cap, so the oldest interactions are given up: sink %r is"
+                " behind by %d events",
+                laggard,
+                count,
+            )
+        )
+
     def _shed(self, excess: int) -> None:
         for kind in (*Kind.SHED_ORDER, None):
             for segment in self._sealed():
@@ -125,9 +155,24 @@ class Caps:
 
     def _holds(self, segment: FileSegment, kind: int) -> bool:
         if segment.kinds is None:
-            start = min(each.cursor for each in segment.readings.values())
-            segment.kinds = frozenset(each.kind & Kind.MASK for each in segment.frames(start))
+            frames = self._frames(segment)
+            if frames is None:
+                return False
+            segment.kinds = frozenset(each.kind & Kind.MASK for each in frames)
         return kind in segment.kinds
+
+    def _frames(self, segment: FileSegment) -> list[Frame] | None:
+        """
+        Return what is left in a segment; None where it cannot be read, and the others must do.
+        """
+        start = min((each.cursor for each in segment.readings.values()), default=segment.start)
+        try:
+            return list(segment.frames(start))
+        except FileNotFoundError:
+            self._spool._lose(segment)
+        except OSError:
+            self._spool._note("read_failed", 1)
+        return None
 
     def _shed_from(self, segment: FileSegment, kind: int | None, reason: str) -> int:
         """
@@ -135,8 +180,10 @@ class Caps:
         """
         spool = self._spool
         shed: list[bytes] = []
-        start = min((each.cursor for each in segment.readings.values()), default=segment.start)
-        for frame in list(segment.frames(start)):
+        frames = self._frames(segment)
+        if frames is None:
+            return 0
+        for frame in frames:
             if frame.kind < 0 or frame.kind == Kind.VOID:
                 continue
             if kind is not None and frame.kind & Kind.MASK != kind:
@@ -160,9 +207,10 @@ class Caps:
 
     def stats(self) -> dict[str, Any]:
         """
-        Return the sealed bytes below the root, as last measured.
+        Return the sealed bytes below the root, as last measured, and the sink that the cap was
+        reached for, if it was.
         """
-        return {"root_bytes": self._total}
+        return {"root_bytes": self._total, "laggard": self._laggard}
 
 
 def _folders(path: Any) -> list[str]:

@@ -58,6 +58,10 @@ class DeadLetters:
         self._held: deque[bytes] = deque(maxlen=_HELD)
         self._count = 0
         self._unerased: list[Stone] = []
+        self.until_ns = 0
+        """The events of all letters of this process were spooled before; nanoseconds since 1970."""
+        self.overflowed = 0
+        """Letters that were given up because no disk took them; the owner notes them."""
         self.directory: Path | None = None
 
     def bury(self, payload: bytes, about: Letter) -> None:
@@ -78,6 +82,9 @@ class DeadLetters:
             "event": _event(payload),
         }
         self._count += 1
+        self.until_ns = max(self.until_ns, (about.first_ns or now_ns) + 1)
+        if len(self._held) == _HELD:
+            self.overflowed += 1
         self._held.append(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
         self.flush()
 
@@ -102,7 +109,9 @@ class DeadLetters:
     def _append(self, folder: Path, line: bytes) -> None:
         path, size = self._last(folder)
         if path is None or size + len(line) > _FILE_BYTES:
-            path, size = folder / f"{self._clock.time_ns():016x}.jsonl", 0
+            # After the others also where the clock went back, else each letter gets a file.
+            begun = max(self._clock.time_ns(), _begun(path) + 1 if path else 0)
+            path, size = folder / f"{begun:016x}.jsonl", 0
             fd = _disk.create(path)
         else:
             fd = _disk.open_write(path)

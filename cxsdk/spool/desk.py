@@ -21,6 +21,7 @@ from cxsdk.typing import Kind, Lane, Record, Shed
 __all__ = ["Desk"]
 
 _NOBODY = bytes(8)
+_PATIENCE_S = 0.05
 
 
 class Desk(Figures):
@@ -110,7 +111,7 @@ class Desk(Figures):
         for sink, reading in segment.readings.items():
             lost = reading.lose_rest()
             most = max(most, lost)
-            if sink in self._accounts:
+            if lost and sink in self._accounts:
                 self._accounts[sink].dropped["disk"] += lost
         if most:
             self._shed("disk", (b"",) * most)
@@ -273,15 +274,25 @@ class Desk(Figures):
     def _shed_memory(self, need: int, kind: int) -> bool:
         if self._book._is_owned():  # type: ignore[attr-defined]
             return False  # from inside the book's own work in this thread: nothing may move
-        with self._book:
-            shed: list[bytes] = []
-            for each in self._sheddable(kind):
-                if self._budget.fits(need):
-                    break  # the dearer class is not touched for the slack alone
-                shed += self._shed_kind(each, need)
-            if shed:
-                self._shed("memory", shed)
-            return self._budget.fits(need)
+        # Bounded, since a sender or the keeper may hold the book over a slow disk. Released as
+        # in `_after_roll`: an exception may be thrown right after it was acquired.
+        try:
+            return self._book.acquire(timeout=_PATIENCE_S) and self._make_way(need, kind)
+        finally:
+            try:
+                self._book.release()
+            except RuntimeError:  # noqa: SIM105 - suppress() could be interrupted itself
+                pass
+
+    def _make_way(self, need: int, kind: int) -> bool:
+        shed: list[bytes] = []
+        for each in self._sheddable(kind):
+            if self._budget.fits(need):
+                break  # the dearer class is not touched for the slack alone
+            shed += self._shed_kind(each, need)
+        if shed:
+            self._shed("memory", shed)
+        return self._budget.fits(need)
 
     def _shed_kind(self, kind: int, need: int) -> list[bytes]:
         """
@@ -338,7 +349,8 @@ class Desk(Figures):
                 for segment in self._all_segments()
             )
             # All that is kept now; what comes in this very moment may be later.
-            self._dead.erase(Stone(tag, only_consent, self._clock.time_ns() + 1))
+            until_ns = max(self._clock.time_ns() + 1, self._dead.until_ns)
+            self._dead.erase(Stone(tag, only_consent, until_ns))
         return count
 
     def erase_soon(self, tag: bytes, *, only_consent: bool = False) -> None:
@@ -361,9 +373,9 @@ class Desk(Figures):
                     continue
                 if only_consent and not frame.kind & Kind.CONSENT_ONLY:
                     continue
-                self._blank(segment, frame)
                 count += any(each.is_pending(frame.offset) for each in segment.readings.values())
                 self._give_up(segment, frame, "erased")
+                self._blank(segment, frame)
         except OSError:
             # Nothing is leased from here until it worked.
             segment.unerased.append((tag, only_consent))

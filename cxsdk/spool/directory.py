@@ -38,9 +38,26 @@ _MAPPABLE = frozenset({"ext4", "xfs", "tmpfs", "overlay"})
 VOLATILE = frozenset({"tmpfs", "ramfs", "overlay"})
 OWN_NAMES = frozenset({"erased", "quarantine"})
 
-# A process that opens its own lock file again and closes it loses the lock (POSIX), so every
-# directory held by any client of this process is known here; a forked child holds none.
-_held: dict[tuple[int, int], int] = {}
+# POSIX grants a lock again to the process that has it, and takes it away when that process
+# closes any descriptor of the file. So whoever is about to open a lock file puts its key here
+# first: fork generation (a forked child holds none), device, inode. `setdefault` is one step, so
+# of several threads one gets it.
+_held: dict[tuple[int, int, int], object] = {}
+
+
+def _key(about: os.stat_result) -> tuple[int, int, int]:
+    return _fork.current(), about.st_dev, about.st_ino
+
+
+def _claim(key: tuple[int, int, int]) -> object | None:
+    claim = object()
+    return claim if _held.setdefault(key, claim) is claim else None
+
+
+def _unclaim(key: tuple[int, int, int], claim: object) -> None:
+    # The number of a removed file's inode may be another one's by now.
+    if _held.get(key) is claim:
+        del _held[key]
 
 
 class Home:
@@ -48,13 +65,21 @@ class Home:
     A directory that this process owns, by its lock.
     """
 
-    def __init__(self, path: Path, fd: int, manifest: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        fd: int,
+        manifest: Mapping[str, Any],
+        key: tuple[int, int, int],
+        claim: object,
+    ) -> None:
         self.path = path
         self.fd = fd
         self.manifest = dict(manifest)
         self.incarnation = path.name
-        about = _disk.fstat(fd)
-        self._key = (about.st_dev, about.st_ino)
+        self.synced = False
+        self._key = key
+        self._claim = claim
 
     def is_there(self) -> bool:
         """
@@ -65,7 +90,7 @@ class Home:
         except OSError as error:
             # Only a certain absence counts; a failing disk is another matter.
             return error.errno not in {errno.ENOENT, errno.ENOTDIR}
-        return (about.st_dev, about.st_ino) == self._key
+        return (about.st_dev, about.st_ino) == self._key[1:]
 
     def release(self) -> None:
         """
@@ -74,7 +99,7 @@ class Home:
         fd, self.fd = self.fd, -1
         if fd >= 0:
             _disk.close(fd)
-            _held.pop(self._key, None)
+            _unclaim(self._key, self._claim)
 
     def remove(self) -> bool:
         """
@@ -84,11 +109,12 @@ class Home:
             left = set(_disk.names(self.path)) - {"lock", "manifest.json"}
             if any(name.endswith((".seg", ".open")) for name in left) or "dead" in left:
                 return False
-            for name in left:
-                _remove(self.path / name)
-            _disk.unlink(self.path / "manifest.json")
-            _disk.unlink(self.path / "lock")
-            _disk.rmdir(self.path)
+            # Under the name that `sweep` looks for: a kill from here on leaves nothing for ever.
+            doomed = self.path.with_name(f".new-{self.incarnation}")
+            _disk.rename(self.path, doomed)
+            for name in left | {"manifest.json", "lock"}:
+                _remove(doomed / name)
+            _disk.rmdir(doomed)
         except OSError:
             return False
         finally:
@@ -126,8 +152,11 @@ def create(root: Path, service: str, environment: str, fingerprints: Mapping[str
     fresh = folder / f".new-{incarnation}"
     _disk.mkdir(fresh)
     fd = -1
+    key, claim = (0, 0, 0), object()
     try:
         fd = _disk.create(fresh / "lock")
+        key = _key(_disk.fstat(fd))
+        _held[key] = claim  # nobody else knows the name yet
         _disk.lock(fd)
         manifest = {
             "format": VERSION,
@@ -136,25 +165,16 @@ def create(root: Path, service: str, environment: str, fingerprints: Mapping[str
             "sinks": dict(fingerprints),
         }
         _write_manifest(fresh / "manifest.json", manifest)
-        home = Home(fresh, fd, manifest)
-        _held[home._key] = _fork.current()
+        home = Home(fresh, fd, manifest, key, claim)
         _disk.rename(fresh, folder / incarnation)
     except BaseException:
         if fd >= 0:
-            _forget(fd)
             _disk.close(fd)
+        _unclaim(key, claim)
         _clean_up(fresh)
         raise
     home.path, home.incarnation = folder / incarnation, incarnation
     return home
-
-
-def _forget(fd: int) -> None:
-    try:
-        about = os.fstat(fd)
-    except OSError:
-        return
-    _held.pop((about.st_dev, about.st_ino), None)
 
 
 def _clean_up(folder: Path) -> None:
@@ -256,25 +276,30 @@ def adopt(path: Path) -> Home:
     """
     if not is_ours(path):
         raise OSError(errno.EPERM, "not a directory of this user", str(path))
-    about = _disk.link_stat(path / "lock")
-    if _held.get((about.st_dev, about.st_ino)) == _fork.current():
+    key = _key(_disk.link_stat(path / "lock"))
+    claim = _claim(key)
+    if claim is None:
         raise SpoolLockedError(f"{path} belongs to this process")
-    manifest = manifest_of(path)
-    fd = _disk.open_write(path / "lock")
+    fd = -1
     try:
-        _disk.lock(fd)
-        home = Home(path, fd, manifest)
-        there = home.is_there()
-    except OSError as error:
-        _disk.close(fd)
-        if error.errno in {errno.EACCES, errno.EAGAIN}:
+        manifest = manifest_of(path)
+        fd = _disk.open_write(path / "lock")
+        home = Home(path, fd, manifest, key, claim)
+        _lock(home)
+    except BaseException as error:
+        if fd >= 0:
+            _disk.close(fd)
+        _unclaim(key, claim)
+        if isinstance(error, OSError) and error.errno in {errno.EACCES, errno.EAGAIN} and fd >= 0:
             raise SpoolLockedError(f"{path} belongs to a live process") from error
         raise
-    if not there:
-        _disk.close(fd)
-        raise SpoolLockedError(f"{path} was just removed by its owner")
-    _held[home._key] = _fork.current()
     return home
+
+
+def _lock(home: Home) -> None:
+    _disk.lock(home.fd)
+    if _key(_disk.fstat(home.fd)) != home._key or not home.is_there():
+        raise SpoolLockedError(f"{home.path} was just removed by its owner")
 
 
 def is_locked(path: Path) -> bool:
@@ -282,18 +307,22 @@ def is_locked(path: Path) -> bool:
     Say whether a live process owns the directory. Takes the lock for a moment if none does.
     """
     try:
-        about = _disk.link_stat(path / "lock")
-        if _held.get((about.st_dev, about.st_ino)) == _fork.current():
-            return True
-        fd = _disk.open_write(path / "lock")
+        key = _key(_disk.link_stat(path / "lock"))
     except OSError:
         return False
+    claim = _claim(key)
+    if claim is None:
+        return True
+    fd = -1
     try:
+        fd = _disk.open_write(path / "lock")
         _disk.lock(fd)
     except OSError as error:
-        return error.errno in {errno.EACCES, errno.EAGAIN}
+        return fd >= 0 and error.errno in {errno.EACCES, errno.EAGAIN}
     finally:
-        _disk.close(fd)
+        if fd >= 0:
+            _disk.close(fd)
+        _unclaim(key, claim)
     return False
 
 

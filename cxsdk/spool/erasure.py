@@ -4,6 +4,7 @@ Tombstones: how one process tells all others under the same root to erase a cust
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,6 +77,8 @@ class Tombstones:
         self._folder = spool.root / "erased"
         self._seen: dict[str, Stone] = {}
         self._stamp = 0
+        self._looked = (-math.inf, 0)
+        """Of the last look: monotonic seconds, and up to when there were dead letters."""
 
     def put(self, tag: bytes, *, only_consent: bool) -> None:
         """
@@ -97,17 +100,21 @@ class Tombstones:
         Raises:
             OSError: the directory is there and cannot be read.
         """
+        now = (self._spool._clock.monotonic(), self._spool._dead.until_ns)
         try:
             stamp = _disk.link_stat(self._folder).st_mtime_ns
         except FileNotFoundError:
+            self._looked = now
             return
         if stamp == self._stamp:
+            self._looked = now
             return
         with self._spool._book:
             for name in _disk.names(self._folder):
                 stone = self._learn(name)
                 if stone is not None:
                     self._heed(stone)
+            self._looked = now
             # A stamp of this very moment may hide a stone that comes within the same tick of
             # the kernel's clock (whence time.time_ns, not the injected one).
             self._stamp = stamp if time.time_ns() - stamp > _TICK_NS else 0
@@ -115,9 +122,10 @@ class Tombstones:
 
     def _heed(self, stone: Stone) -> None:
         spool = self._spool
+        looked, letters_ns = self._looked
         for segment in spool._all_segments():
-            self._apply(stone, segment)
-        spool._dead.erase(stone)
+            self._apply(stone, segment, looked)
+        spool._dead.erase(attrs.evolve(stone, at_ns=max(stone.at_ns, letters_ns)))
         spool._begin_anew()
         spool._erase_quarantine()
 
@@ -125,8 +133,9 @@ class Tombstones:
         """
         Apply all known tombstones to a segment that was just adopted.
         """
+        segment.born = self._spool._clock.monotonic()
         for stone in self._seen.values():
-            self._apply(stone, segment)
+            self._apply(stone, segment, -math.inf)
 
     def visit_letters(self) -> None:
         """
@@ -144,8 +153,10 @@ class Tombstones:
         self._seen[name] = stone
         return stone
 
-    def _apply(self, stone: Stone, segment: Segment) -> None:
-        if segment.created_ns < stone.at_ns:
+    def _apply(self, stone: Stone, segment: Segment, looked: float) -> None:
+        # What was begun before a look that did not find the stone is older than it, whatever a
+        # wall clock that jumps says.
+        if segment.created_ns < stone.at_ns or segment.born < looked:
             self._spool._erase_in(segment, stone.tag, only_consent=stone.only_consent)
 
     def _expire(self) -> None:

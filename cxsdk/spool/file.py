@@ -96,7 +96,7 @@ class FileSpool(Store):
             self._tombstones.look,
             self._adoption.step,
             self._caps.step,
-            self._dead.flush,
+            self._flush_dead,
         ):
             try:
                 step()
@@ -115,6 +115,13 @@ class FileSpool(Store):
                 self._notice.put(home.path, sinks)
             except OSError:
                 self._note("notice_failed", 1)
+
+    def _flush_dead(self) -> None:
+        with self._book:
+            self._dead.flush()
+            lost, self._dead.overflowed = self._dead.overflowed, 0
+        if lost:
+            self._note("dead_letters_lost", lost)
 
     def _look_at_switch(self) -> None:
         now = self._clock.monotonic()
@@ -258,6 +265,19 @@ class FileSpool(Store):
             home.release()
         self._dead.directory = None
 
+    def _stop_taking(self) -> None:
+        for tries_left in (2, 1, 0):
+            self._drain_aside()
+            with self._making, self._lock:
+                if self._aside and not self._busy and tries_left:
+                    continue  # set aside just now: not without it
+                self._closed = True
+                for track in self._tracks:
+                    track.active.shut = True
+                    track.active.limit = -1
+                    track.active = track.nowhere
+                return
+
     def close(self) -> None:
         """
         Seal, persist the cursors, release the locks. Idempotent. What is left is adopted later.
@@ -265,16 +285,12 @@ class FileSpool(Store):
         if self._closed:
             return
         self._drain_aside()
+        self._retry_at = 0.0  # what a failed disk left in memory has no later chance
         try:
             self._return_to_disk()
         except (OSError, SpoolFullError):
             self._note("maintain_failed", 1)
-        with self._making, self._lock:
-            self._closed = True
-            for track in self._tracks:
-                track.active.shut = True
-                track.active.limit = -1
-                track.active = track.nowhere
+        self._stop_taking()
         self._adoption.close()
         with self._book:
             self._seal_full()

@@ -196,6 +196,11 @@ class Intake:
             if stuck is not None:
                 if self._making_is_mine():
                     return  # the outer append, which is making room, drains
+                if self._closed:
+                    # Nobody knows any more who set it aside; as with an interrupted append.
+                    self._note("interrupted", len(self._aside))
+                    self._aside.clear()
+                    return
                 self._make_room(track, stuck, OVERHEAD + len(payload), kind)
 
     def _put_aside(self, segment: Segment, payload: bytes, kind: int, tag: bytes) -> bool:
@@ -289,7 +294,11 @@ class Intake:
         self._telling = True
         try:
             while self._told:
-                self._told.popleft()()
+                try:
+                    tell = self._told.popleft()
+                except IndexError:
+                    return  # another thread was quicker
+                tell()
         finally:
             self._telling = False
 

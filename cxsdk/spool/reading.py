@@ -211,6 +211,14 @@ class Reading:
         self.done += lost
         return lost
 
+    def give_all_back(self) -> None:
+        """
+        End all leases without a word: another owner will deliver what is not settled.
+        """
+        self.open.clear()
+        self.returned.clear()
+        self.in_flight = 0
+
     def is_over(self) -> bool:
         """
         Say whether this sink needs the segment no more.

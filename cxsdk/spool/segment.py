@@ -88,7 +88,7 @@ class Segment:
         """
         self.watch = self.mark[1] + BELL_RECORDS
         self.bell = self.filled + BELL_BYTES
-        if self.view is not None:
+        if self.view is not None and not self.shut:
             self.limit = min(self.size, self.bell)
 
     def disarm(self) -> None:
@@ -96,7 +96,7 @@ class Segment:
         Let the bell be silent.
         """
         self.watch = self.bell = _NEVER
-        self.limit = self.size if self.view is not None else -1
+        self.limit = self.size if self.view is not None and not self.shut else -1
 
     def due(self) -> bool:
         """
@@ -263,7 +263,12 @@ class FileSegment(Segment):
             return self.view[start:stop]
         if self.fd is not None:
             return _disk.pread(self.fd, stop - start, start)
-        fd = _disk.open_read(self.path)
+        try:
+            fd = _disk.open_read(self.path)
+        except FileNotFoundError:
+            # An exception thrown into `seal` may have parted the renaming from the noting of it.
+            fd = _disk.open_read(self.path.with_suffix(".seg"))
+            self.path = self.path.with_suffix(".seg")
         try:
             return _disk.pread(fd, stop - start, start)
         finally:
@@ -371,6 +376,8 @@ class FileSegment(Segment):
         if fd is not None:
             _disk.close(fd)
         _disk.unlink(self.path)
+        if self.sealed and self.path.suffix == ".open":
+            _disk.unlink(self.path.with_suffix(".seg"))  # see `read`
         for reading in self.readings.values():
             reading.discard()
 

@@ -4,6 +4,7 @@ Segments on disk: making, sealing, syncing them; what happens when the disk fail
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 from collections.abc import Callable, Mapping
@@ -228,8 +229,8 @@ class Store(Desk):
         if not memory or (self._broken and self._clock.monotonic() < self._retry_at):
             return
         for track in self._tracks:
-            if isinstance(track.active, MemorySegment):
-                with self._making:
+            with self._making:
+                if isinstance(track.active, MemorySegment) and not self._closed:
                     self._replace(track)
         with self._book:
             for segment in memory:
@@ -300,21 +301,30 @@ class Store(Desk):
                     self._retire_if_over(segment)
 
     def _make_spares(self) -> None:
-        if self._broken:
+        if self._broken and self._clock.monotonic() < self._retry_at:
             return
         for track in self._tracks:
             active = track.active
             if track.spare is None and isinstance(active, FileSegment) and active.mark[1]:
                 with self._making:
-                    if track.spare is None:
+                    if track.spare is None and not self._closed:
                         track.spare = self._file_segment_or_none(track)
+                        if track.spare is not None and self._broken:
+                            self._disk_is_back()
 
     def _sync(self) -> None:
         now = self._clock.monotonic()
         if self._options.sync == "never" or now < self._sync_at:
             return
         self._sync_at = now + self._options.sync_interval
+        home = self._home
+        if home is not None and not home.synced:
+            # Without its manifest a directory is nobody's after a power cut.
+            _disk.sync(home.path / "manifest.json")
+            home.synced = True
         for track in self._tracks:
-            segment = track.active
-            if isinstance(segment, FileSegment):
-                segment.sync()
+            for segment in tuple(track.segments):
+                # Those that filled up since the last time as well.
+                if isinstance(segment, FileSegment):
+                    with contextlib.suppress(FileNotFoundError):  # delivered meanwhile
+                        segment.sync()

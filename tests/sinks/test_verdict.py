@@ -89,6 +89,14 @@ def test_rejected_by_index():
     assert judge(200, json.dumps(body).encode()) == Partial(refused={2: "x"})
 
 
+@pytest.mark.parametrize("item", [{"id": "zz", "reason": "no"}, {"id": None, "reason": "no"}])
+def test_rejected_under_unknown_names_is_no_success(item):
+    """Something was rejected: delivery halves the batch until it is clear what."""
+    body = json.dumps({"accepted": 2, "rejected": [item]}).encode()
+    assert judge(200, body) == Refused("rejected", "no")
+    assert judge(200, body, count=1) == Partial(refused={0: "no"})
+
+
 def test_multi_status_is_read_per_event():
     """207: 2xx and 409 are in, other 4xx are refused, the rest and the unnamed come again."""
     listed = [

@@ -4,9 +4,11 @@ Caps: what is given up, in which order, and how it is told.
 
 import pytest
 
+from cxsdk._guard import Voice
 from cxsdk.config import SpoolOptions
-from cxsdk.spool import MemorySpool
+from cxsdk.spool import MemorySpool, _disk
 from cxsdk.spool.buffer import MemorySegment
+from cxsdk.spool.dead import Letter
 from cxsdk.testing.clock import FakeClock
 from cxsdk.typing import Kind
 
@@ -235,3 +237,132 @@ def test_shedding_in_memory_looks_at_what_is_in_flight_once_a_pass(monkeypatch):
     assert dropped >= 5000
     passes = dropped / (1000 // 64)
     assert len(looks) <= dropped + 60 * (passes + 1)
+
+
+@pytest.mark.parametrize("broken", ["gone", "unreadable"])
+def test_a_segment_that_cannot_be_read_does_not_stop_the_caps(bench, monkeypatch, broken):
+    """The others are given up all the same, and a file that is gone is counted."""
+    spool = bench.open(max_age=1000.0)
+    fill(spool, bench, 5, label=b"a")
+    fill(spool, bench, 5, label=b"b")
+    first = spool._bulk.segments[0]
+    if broken == "gone":
+        first.path.unlink()
+    else:
+        real = _disk.open_read
+
+        def open_read(path):
+            if path == first.path:
+                raise OSError("unreadable")
+            return real(path)
+
+        monkeypatch.setattr(_disk, "open_read", open_read)
+    bench.clock.turn(1000)
+    spool.maintain()
+    counts = spool.counts("default")
+    lost = {"age": 5, "disk": 5} if broken == "gone" else {"age": 5}
+    assert (counts.dropped, counts.balance()) == (lost, 0)
+    assert counts.spooled == 10 - sum(lost.values())
+
+
+def test_the_laggard_is_named_at_the_cap(bench, caplog, monkeypatch):
+    """Whose fault it is that events are given up stands in the log and in the figures."""
+    monkeypatch.setattr("cxsdk.spool.caps.voice", Voice())
+    spool = bench.open(max_bytes=1500, sinks=("default", "slow"))
+    for _ in range(3):
+        fill(spool, bench, 5)
+        bench.drain(spool)
+    bench.clock.turn(6)
+    spool.maintain()
+    assert spool.stats()["laggard"] == "slow"
+    assert "sink 'slow' is behind by 15 events" in caplog.text
+    assert spool.counts("default").dropped == {}
+
+
+def test_vital_keeps_its_events_beside_interactions_of_any_age(bench):
+    """Interactions go before vital ones although these are older."""
+    spool = bench.open(max_bytes=1500)
+    fill(spool, bench, 5, "vital", 3, label=b"v")
+    for turn in range(3):
+        fill(spool, bench, 5, label=b"abc"[turn : turn + 1])
+    bench.clock.turn(6)
+    spool.maintain()
+    assert [name[0] for shed in bench.sheds for name in names(shed.payloads)] == ["a"] * 5 + [
+        "b"
+    ] * 5
+
+
+def test_the_cap_holds_at_ten_times_its_size(bench, mode):
+    """However much comes in without a sink, the root is never above the cap by a segment."""
+    spool = bench.open(mode, max_bytes=20_000, segment_bytes=2000, max_segment_bytes=2000)
+    most = 0
+    for number in range(2000):
+        spool.append("bulk", b"%04d" % number + b"." * 70, 0, bytes(8))
+        if number % 15 == 14:
+            spool.maintain()
+            sealed = sum(path.stat().st_size for path in bench.root.rglob("*.seg"))
+            most = max(most, sealed)
+    assert most <= 22_000
+    left = bench.drain(spool)
+    assert left == [b"%04d" % n + b"." * 70 for n in range(2000 - len(left), 2000)]
+    counts = spool.counts("default")
+    assert counts.dropped["cap"] + len(left) == 2000
+    assert counts.balance() == 0
+
+
+def test_dead_letters_keep_to_one_file_when_the_clock_goes_back(bench):
+    """A clock set back by a day does not make a file for each letter."""
+    spool = bench.open()
+
+    def bury():
+        spool.append("bulk", b'{"x":"%s"}' % (b"x" * 400_000), 0, bytes(8))
+        (record,) = spool.lease("default", "bulk", 1, 1 << 20)
+        spool.bury("default", record, "invalid", "no", 1)
+
+    for _ in range(3):
+        bury()
+    bench.clock.wall -= DAY * 10**9
+    for _ in range(6):
+        bury()
+    files = list(bench.root.glob("shop/test/*/dead/*"))
+    assert len(files) == 5
+    assert sum(path.read_bytes().count(b"\n") for path in files) == 9
+
+
+def test_dead_letters_that_no_disk_takes_are_counted(bench, monkeypatch):
+    """Beyond the thousand that memory holds, the oldest go, and that is noted."""
+    spool = bench.open()
+    monkeypatch.setattr(_disk, "mkdir", lambda *_: (_ for _ in ()).throw(OSError("no")))
+    spool._dead.directory = bench.root / "dead"
+    about = Letter(
+        sink="default",
+        reason="x",
+        detail="",
+        attempts=1,
+        tag=bytes(8),
+        consent_only=False,
+        first_ns=1,
+    )
+    for _ in range(1003):
+        spool._dead.bury(b"{}", about)
+    spool.maintain()
+    assert bench.notes["dead_letters_lost"] == 3
+
+
+def test_letters_are_written_by_one_thread_at_a_time(bench, monkeypatch):
+    """The keeper's retry and a sender's new letter meet: each letter is there once."""
+    spool = bench.open()
+    spool.append("bulk", b"{}", 0, bytes(8))
+    real = _disk.pwrite
+    held = []
+
+    def pwrite(*args):
+        held.append(spool._book._is_owned())
+        return real(*args)
+
+    spool._dead.directory = spool._home.path / "dead"
+    spool._dead._held.append(b"{}\n")
+    monkeypatch.setattr(_disk, "pwrite", pwrite)
+    spool._flush_dead()
+    assert held == [True]
+    assert not spool._dead._held

@@ -4,7 +4,7 @@ Erasure: the bytes are gone from files, dead letters and other owners' directori
 
 import pytest
 
-from cxsdk.spool import inspect
+from cxsdk.spool import _disk, inspect
 
 ALICE, BOB = b"alice---", b"bob-----"
 
@@ -156,3 +156,108 @@ def test_inspection_tells_what_is_there(bench):
     (found,) = inspect.spools(bench.root)
     assert found.alive is False
     assert found.oldest_ns > 0
+
+
+def bury(spool, payload, tag, kind=0):
+    spool.append("bulk", payload, kind, tag)
+    (record,) = spool.lease("default", "bulk", 1, 100)
+    spool.bury("default", record, "invalid", "no", 1)
+
+
+def test_a_dead_owners_letters_are_erased(bench):
+    """Dead letters of a directory that is adopted later heed the tombstones as well."""
+    dead = bench.open()
+    bury(dead, b'"secret"', ALICE)
+    bury(dead, b'"open"', BOB)
+    bench.crash(dead)
+    bench.clock.turn(1)
+    bench.open(service="other").erase(ALICE)
+    heir = bench.open()
+    heir.maintain()
+    found = bytes_below(bench.root)
+    assert b"secret" not in found
+    assert b"open" in found
+
+
+def test_letters_of_what_came_after_a_tombstone_stay(bench):
+    """What a customer did after the erasure, and was refused, is not erased by an heir."""
+    bench.open(service="other").erase(ALICE)
+    bench.clock.turn(1)
+    dead = bench.open()
+    bury(dead, b'"later"', ALICE)
+    bench.crash(dead)
+    heir = bench.open()
+    heir.maintain()
+    assert b"later" in bytes_below(bench.root)
+
+
+def test_letters_of_a_directory_in_adoption_are_erased(bench):
+    """Also while most of what a dead owner left is still to be delivered."""
+    dead = bench.open()
+    bury(dead, b'"secret"', ALICE)
+    dead.append("bulk", b'"waiting"', 0, BOB)
+    bench.crash(dead)
+    heir = bench.open()
+    heir.maintain()
+    assert heir.counts("default").adopted == 1
+    bench.clock.turn(1)
+    bench.open(service="other").erase(ALICE)
+    heir.maintain()
+    assert b"secret" not in bytes_below(bench.root)
+
+
+def test_letters_that_could_not_be_erased_are_tried_again(bench, monkeypatch):
+    """A disk that refuses once does not keep a customer's letter for ever."""
+    spool = bench.open()
+    bury(spool, b'"secret"', ALICE)
+    bury(spool, b'"open"', BOB)
+    real = _disk.rename
+    monkeypatch.setattr(_disk, "rename", lambda *_: (_ for _ in ()).throw(OSError("no")))
+    spool.erase(ALICE)
+    monkeypatch.setattr(_disk, "rename", real)
+    assert b"secret" in bytes_below(bench.root)
+    spool.maintain()
+    assert b"secret" not in bytes_below(bench.root)
+
+
+def test_a_clock_set_back_hides_nothing_from_an_erasure(bench):
+    """Another owner's events from before the jump are erased, though their stamps are later."""
+    first, second = bench.open(), bench.open()
+    second.append("bulk", b"secret", 0, ALICE)
+    second.maintain()
+    bench.clock.turn(1)
+    second.maintain()
+    bench.clock.wall -= 86_400 * 10**9
+    bench.clock.turn(1)
+    first.erase(ALICE)
+    assert bench.drain(second) == []
+    assert b"secret" not in bytes_below(bench.root)
+
+
+def test_what_comes_after_a_jump_and_an_erasure_stays(bench):
+    """A new segment is not older than a stone that was found before it was begun."""
+    first, second = bench.open(), bench.open()
+    second.append("bulk", b"before", 0, ALICE)
+    bench.clock.turn(1)
+    first.erase(ALICE)
+    second.maintain()
+    bench.clock.turn(1)
+    second.append("bulk", b"after", 0, ALICE)
+    bench.clock.turn(1)
+    first.erase(BOB)
+    assert bench.drain(second) == [b"after"]
+
+
+@pytest.mark.parametrize("by", ["own", "other"])
+def test_a_clock_set_back_hides_no_letter_from_an_erasure(bench, by):
+    """Dead letters from before the jump are erased, though their stamps are later."""
+    spool, other = bench.open(), bench.open(service="other")
+    bury(spool, b'"secret"', ALICE)
+    spool.maintain()
+    bench.clock.turn(1)
+    spool.maintain()
+    bench.clock.wall -= 86_400 * 10**9
+    bench.clock.turn(1)
+    (spool if by == "own" else other).erase(ALICE)
+    spool.maintain()
+    assert b"secret" not in bytes_below(bench.root)

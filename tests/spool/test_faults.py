@@ -321,3 +321,69 @@ def test_descriptors_stay_few(bench, mode):
     spool.close()
     assert descriptors() == before
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 8
+
+
+def test_a_spare_that_could_not_be_made_is_tried_again(bench, monkeypatch):
+    """The level in force is right again once there is room, also if nothing more is emitted."""
+    spool = bench.open(retry_disk_after=60)
+    spool.append("bulk", b"x", 0, bytes(8))
+    real = _disk.free_bytes
+    monkeypatch.setattr(_disk, "free_bytes", lambda _: -1)
+    spool.maintain()
+    assert spool.level == "memory"
+    monkeypatch.setattr(_disk, "free_bytes", real)
+    spool.maintain()
+    assert spool.level == "memory"
+    bench.clock.turn(61)
+    spool.maintain()
+    assert (spool.level, spool.durable) == ("mmap", True)
+
+
+def test_close_asks_a_failed_disk_once_more(bench, monkeypatch):
+    """What memory held for a disk that is well again is there for the next process."""
+    saboteur = Saboteur(monkeypatch)
+    saboteur.fatal = range(1 << 40)
+    spool = bench.open(retry_disk_after=60)
+    assert spool.append("bulk", b"kept", 0, bytes(8)) is False
+    saboteur.fatal = range(0)
+    spool.close()
+    heir = bench.open()
+    heir.maintain()
+    assert bench.drain(heir) == [b"kept"]
+
+
+def test_what_a_power_cut_must_not_take_is_synced(bench, mode, monkeypatch):
+    """A second after it came, everything is synced: full and sealed segments, and the manifest."""
+    synced = {}
+    real = _disk.sync
+
+    def sync(path):
+        real(path)
+        synced[path.stem] = path.stat().st_size
+
+    monkeypatch.setattr(_disk, "sync", sync)
+    spool = bench.open(mode, segment_bytes=600, max_segment_bytes=600)
+    for number in range(40):
+        spool.append("bulk", b"%d" % number * 30, 0, bytes(8))
+    spool.append("vital", b"x", 3, bytes(8))
+    bench.clock.turn(1)
+    spool.maintain()
+    segments = spool._all_segments()
+    assert len(segments) > 3
+    assert all(each.synced >= each.mark[0] for each in segments)
+    assert {each.path.stem for each in segments} | {"manifest"} == set(synced)
+    synced.clear()
+    bench.clock.turn(1)
+    spool.maintain()
+    assert synced == {}
+
+
+def test_sync_may_be_left_to_the_kernel(bench, monkeypatch):
+    """With sync="never" nothing is synced."""
+    calls = []
+    monkeypatch.setattr(_disk, "sync", calls.append)
+    spool = bench.open(sync="never")
+    spool.append("bulk", b"x", 0, bytes(8))
+    bench.clock.turn(5)
+    spool.maintain()
+    assert calls == []

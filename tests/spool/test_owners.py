@@ -2,6 +2,7 @@
 Who may deliver what: locks, forks, several clients, other services.
 """
 
+import errno
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import textwrap
 import pytest
 
 from cxsdk.errors import SpoolCorruptError, SpoolLockedError
+from cxsdk.spool import _disk
 
 OWNER = textwrap.dedent(
     """
@@ -301,3 +303,135 @@ def test_a_clean_end_leaves_nothing(bench, mode):
     spool.close()
     assert list(bench.root.rglob("*.*")) == []
     assert bench.open(mode).leftovers() is False
+
+
+def test_what_only_an_unknown_sink_waits_for_ends_at_its_age(bench):
+    """At the age cap it is given up, told, and its directory goes."""
+    spool = bench.open(sinks=("default", "audit"))
+    spool.append("bulk", b"both", 0, bytes(8))
+    bench.drain(spool)
+    spool.close()
+    (path,) = (bench.root / "shop" / "test").iterdir()
+    heir = bench.open()
+    heir.maintain()
+    assert path.exists()
+    for file in path.iterdir():
+        os.utime(file, ns=(bench.clock.wall, bench.clock.wall))
+    bench.clock.turn(71 * 3600)
+    heir.maintain()
+    assert path.exists()
+    bench.clock.turn(2 * 3600)
+    heir.maintain()
+    assert not path.exists()
+    assert [(shed.reason, shed.payloads) for shed in bench.sheds] == [("age", (b"both",))]
+    bench.clock.turn(60)
+    heir.maintain()
+    assert heir.stats()["unknown_sinks"] == {}
+
+
+def test_a_look_that_fails_gives_the_lock_back(bench, monkeypatch):
+    """An error right after the lock was taken leaves the directory to the next look."""
+    dead = bench.open()
+    dead.append("bulk", b"left", 0, bytes(8))
+    bench.crash(dead)
+    heir = bench.open()
+    (path,) = (bench.root / "shop" / "test").iterdir()
+    real = _disk.names
+
+    def names(folder):
+        if folder == path:
+            raise OSError(errno.EMFILE, "too many open files")
+        return real(folder)
+
+    monkeypatch.setattr(_disk, "names", names)
+    heir.maintain()
+    monkeypatch.setattr(_disk, "names", real)
+    assert heir.counts("default").adopted == 0
+    bench.clock.turn(60)
+    heir.maintain()
+    assert bench.drain(heir) == [b"left"]
+
+
+def test_a_segment_that_could_not_be_read_is_tried_again(bench, monkeypatch):
+    """A passing error of the disk strands nothing until the next restart."""
+    dead = bench.open()
+    dead.append("bulk", b"bulk", 0, bytes(8))
+    dead.append("vital", b"vital", 3, bytes(8))
+    dead.close()
+    heir = bench.open()
+    real = _disk.open_read
+
+    def open_read(path):
+        if path.name.endswith(".vital.seg"):
+            raise OSError(errno.EIO, "a passing error")
+        return real(path)
+
+    monkeypatch.setattr(_disk, "open_read", open_read)
+    heir.maintain()
+    assert bench.drain(heir) == [b"bulk"]
+    heir.maintain()
+    monkeypatch.setattr(_disk, "open_read", real)
+    bench.clock.turn(400)
+    heir.maintain()
+    assert bench.drain(heir) == [b"vital"]
+    heir.maintain()
+    assert list((bench.root / "shop" / "test").iterdir()) == []
+
+
+@pytest.mark.parametrize("nth", [1, 2, 3])
+def test_a_kill_while_a_directory_is_removed_leaves_nothing_for_ever(bench, monkeypatch, nth):
+    """Whatever is left of it is swept; no start finds leftovers in it again and again."""
+
+    class KilledError(BaseException):
+        pass
+
+    spool = bench.open()
+    spool.append("bulk", b"x", 0, bytes(8))
+    bench.drain(spool)
+    spool._seal_due()
+    bench.clock.turn(301)
+    spool.maintain()
+    calls = []
+
+    def dying(real):
+        def call(path):
+            calls.append(path)
+            if len(calls) >= nth:
+                raise KilledError
+            real(path)
+
+        return call
+
+    for name in ("unlink", "rmdir"):
+        monkeypatch.setattr(_disk, name, dying(getattr(_disk, name)))
+    with pytest.raises(KilledError):
+        spool._home.remove()
+    monkeypatch.undo()
+    bench.crash(spool)
+    for path in (bench.root / "shop" / "test").iterdir():
+        os.utime(path, (1, 1))
+    heir = bench.open()
+    heir.maintain()
+    bench.drain(heir)
+    heir.maintain()
+    assert bench.open().leftovers() is False
+    assert list((bench.root / "shop" / "test").iterdir()) == []
+
+
+def test_the_books_are_right_after_an_adopted_directory_was_given_back(bench):
+    """Closed before all was delivered: what goes back is not ours any more, in flight or not."""
+    dead = bench.open()
+    for number in range(9):
+        dead.append("bulk", b"%d" % number, 0, bytes(8))
+    bench.crash(dead)
+    heir = bench.open()
+    heir.maintain()
+    taken = heir.lease("default", "bulk", 5, 1000)
+    heir.ack("default", taken[:3])
+    heir.close()
+    heir.ack("default", taken[3:])
+    counts = heir.counts("default")
+    assert (counts.adopted, counts.delivered, counts.in_flight, counts.balance()) == (3, 3, 0, 0)
+    after = bench.open()
+    after.maintain()
+    assert bench.drain(after) == [b"%d" % number for number in range(3, 9)]
