@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import os
 import threading
 import time
 from collections.abc import Mapping
@@ -14,13 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from cxsdk._guard import voice
 from cxsdk.config import Settings
 from cxsdk.errors import ConfigurationError
-from cxsdk.sinks._broker import Address, attributes, need, pin, unpin
-from cxsdk.sinks._invisible import invisible, quiet
+from cxsdk.sinks._broker import Address, BrokerSink, attributes, need, pin, unpin
+from cxsdk.sinks._invisible import quiet
 from cxsdk.sinks._outcomes import Outcomes
-from cxsdk.sinks._verdict import clean
 from cxsdk.typing import Batch, Hold, Refused, Retry, SendResult, Split
 
 if TYPE_CHECKING:
@@ -119,21 +116,19 @@ def meaning(name: str, words: str, topic: str) -> SendResult:
 
 
 @attrs.define(slots=False, eq=False, repr=False)
-class KafkaSink:
+class KafkaSink(BrokerSink):
     """
     Produces to one topic. `send` is for one thread at a time; `close` for any.
 
-    The producer of librdkafka, and with it its threads, is made at the first `send` of a
-    process; a forked child makes its own. Between two sends no event is in it.
+    ``url`` is ``kafka://[user:password@]host:9092[,host2:9092]/topic[?property=value…]``; with a
+    user, SASL over TLS is the default. The producer of librdkafka, and with it its threads, is
+    made at the first `send` of a process; a forked child makes its own. Between two sends no
+    event is in it.
 
     Raises:
         ConfigurationError: the URL or a property is wrong.
         ExtraMissingError: confluent-kafka is not installed.
     """
-
-    url: str = attrs.field(repr=False)
-    """``kafka://[user:password@]host:9092[,host2:9092]/topic[?property=value…]``. With a user,
-    SASL over TLS is the default."""
 
     properties: Mapping[str, Any] = attrs.field(factory=dict, kw_only=True)
     """Properties of librdkafka, such as ``ssl.ca.location``; they win over those of the URL."""
@@ -141,28 +136,20 @@ class KafkaSink:
     api_key: str | None = attrs.field(default=None, kw_only=True)
     """The SASL password, where there is a user name and no other password."""
 
-    timeout: float = attrs.field(default=10.0, kw_only=True)
-    """Seconds for a whole `send`."""
-
     def __attrs_post_init__(self) -> None:
         need("confluent_kafka", "confluent-kafka", "kafka")
-        self._address = Address.of(self.url, _EXAMPLE, 9092)
-        if self._address.scheme != "kafka":
+        address = Address.of(self.url, _EXAMPLE, 9092)
+        if address.scheme != "kafka":
             raise ConfigurationError(f"collector: expected {_EXAMPLE}")
-        self._topic = self._address.path
-        self._conf = self._configured()
-        if not 0 < self.timeout <= 300:
-            raise ConfigurationError(f"timeout: expected up to 300 seconds, got {self.timeout}")
-        self._secrets = [
+        self._topic = address.path
+        self._conf = self._configured(address)
+        secrets = [
             str(value)
             for name, value in self._conf.items()
-            if len(str(value)) >= 4 and any(word in name for word in _SECRET)
+            if any(word in name for word in _SECRET)
         ]
         in_clear = self._conf.get("security.protocol") == "sasl_plaintext"
-        self._in_clear = in_clear and not self._address.is_local
-        self._closed = False
-        self._ends: float | None = None
-        self._begin_process()
+        self._begin(address, secrets, in_clear=in_clear)
 
     @classmethod
     def from_url(cls, url: str, *, settings: Settings) -> KafkaSink:
@@ -175,71 +162,15 @@ class KafkaSink:
         """
         return cls(url, api_key=settings.api_key)
 
-    @property
-    def fingerprint(self) -> str:
-        """
-        Say where this goes: hosts and topic, without credentials or properties.
-        """
-        return self._address.place
-
-    def __repr__(self) -> str:
-        return f"KafkaSink({self._address.place!r})"
-
-    def send(self, batch: Batch) -> SendResult:
-        """
-        Produce *batch* and wait for the delivery reports. Blocks up to `timeout` seconds.
-
-        What has no report by then is purged: librdkafka sends nothing of it later on.
-        """
-        if os.getpid() != self._pid:
-            self._begin_process()
-        if self._closed:
-            return Retry("closed")
-        if self._in_clear:
-            voice.say(30, f"clear:{self.fingerprint}", "credentials travel unencrypted to %s", self)
-        with self._sending, invisible():
-            try:
-                result = self._send(batch)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is said as a result
-                result = self._failure(error)
-                self._retire()
-            if self._closed or isinstance(result, Hold):
-                # After a repair a new producer asks the broker anew; this one remembers.
-                self._retire()
-            return result
-
-    def hurry(self, ends_in: float) -> None:
-        """
-        Let no `send`, the running one included, last longer than *ends_in* seconds from now.
-        """
-        self._ends = time.monotonic() + max(0.0, ends_in)
-
-    def close(self) -> None:
-        """
-        Give the producer up, ending a running `send` of another thread. Idempotent.
-        """
-        self._closed = True
-        if os.getpid() != self._pid:
-            return
-        # A running send gives it up on its way out.
-        if self._sending.acquire(blocking=False):
-            try:
-                self._retire()
-            finally:
-                self._sending.release()
-
     # ---- the producer --------------------------------------------------------------------
 
     def _begin_process(self) -> None:
-        # A parent's producer is forgotten, not destroyed: its threads are not here.
-        self._pid = os.getpid()
-        self._sending = threading.Lock()
+        super()._begin_process()
         self._producer: Producer | None = None
         self._trouble: SendResult | None = None
         self._stumbles = 0
         self._said = ""
         self._down = self._proven = False
-        self._began = 0.0
 
     def _ready(self) -> Producer:
         if self._producer is None:
@@ -251,7 +182,7 @@ class KafkaSink:
             self._producer = made
         return self._producer
 
-    def _retire(self) -> None:
+    def _drop(self) -> None:
         producer, self._producer = self._producer, None
         if producer is None:
             return
@@ -272,7 +203,6 @@ class KafkaSink:
     # ---- one batch -----------------------------------------------------------------------
 
     def _send(self, batch: Batch) -> SendResult:
-        self._began = time.monotonic()
         producer = self._ready()
         producer.poll(0)  # what librdkafka had to say since the last send is not about this one
         self._trouble, self._stumbles = None, 0
@@ -336,10 +266,7 @@ class KafkaSink:
         return self._trouble is None and not self._closed and self._left() > 0
 
     def _left(self) -> float:
-        ends = self._began + self.timeout
-        if self._ends is not None:
-            ends = min(ends, self._ends)
-        return max(0.0, ends - time.monotonic())
+        return max(0.0, self._until() - time.monotonic())
 
     def _purge(self, producer: Producer, outcomes: Outcomes) -> None:
         """
@@ -351,16 +278,16 @@ class KafkaSink:
             producer.poll(_SLICE_S)
         if outcomes.in_doubt:
             # Its sequence numbers have a hole by now. Another one begins with its own.
-            self._retire()
+            self._drop()
 
     def _on_error(self, error: KafkaError) -> None:
         """
         Heed what librdkafka says about its connections; called by `poll`, on our thread.
         """
-        name, words = error.name(), clean(error.str(), self._hide)[:160]
+        name, words = error.name(), self._cut(error.str())
         if error.fatal() or name == "_FATAL":
             self._trouble = Retry(f"kafka: the producer gave up: {words}", uncertain=True)
-            self._retire()
+            self._drop()
         elif name in _HOLD:
             self._trouble = meaning(name, words, self._topic)
         elif name == "_ALL_BROKERS_DOWN":
@@ -376,14 +303,13 @@ class KafkaSink:
 
         if isinstance(error, KafkaException):
             # Nothing but making a producer raises here, and only for its properties.
-            return Hold(f"kafka: {clean(error.args[0].str(), self._hide)[:160]}")
-        words = clean(error, self._hide)[:160]
-        return Retry(f"{type(error).__name__}: {words}", uncertain=True)
+            return Hold(f"kafka: {self._cut(error.args[0].str())}")
+        return super()._failure(error)
 
     # ---- properties ----------------------------------------------------------------------
 
-    def _configured(self) -> dict[str, Any]:
-        given = {**self._address.options, **self.properties}
+    def _configured(self, address: Address) -> dict[str, Any]:
+        given = {**address.options, **self.properties}
         for name in given:
             if name in _OURS:
                 raise ConfigurationError(f"properties: {name!r} cannot be set")
@@ -394,11 +320,11 @@ class KafkaSink:
             "topic.metadata.propagation.max.ms": propagation,
             "socket.timeout.ms": max(1000, int(self.timeout * 1000)),
         }
-        if self._address.user is not None:
+        if address.user is not None:
             conf["security.protocol"] = "sasl_ssl"
-            conf["sasl.username"] = self._address.user
-            if self._address.password is not None:
-                conf["sasl.password"] = self._address.password
+            conf["sasl.username"] = address.user
+            if address.password is not None:
+                conf["sasl.password"] = address.password
         conf.update(given)
         if "sasl.username" in conf:
             conf.setdefault("sasl.mechanism", conf.pop("sasl.mechanisms", "PLAIN"))
@@ -406,15 +332,7 @@ class KafkaSink:
                 conf.setdefault("sasl.password", self.api_key)
         if "security.protocol" in conf:
             conf["security.protocol"] = str(conf["security.protocol"]).lower()
-        return {**conf, "bootstrap.servers": self._address.servers}
-
-    def _hide(self, text: str) -> str:
-        """
-        Blank our secrets where a broker or librdkafka repeats them.
-        """
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text
+        return {**conf, "bootstrap.servers": address.servers}
 
 
 def _logger() -> logging.Logger:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 import re
 import ssl
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,13 +15,11 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import msgspec
 
-from cxsdk._guard import voice
 from cxsdk.config import Settings
 from cxsdk.errors import ConfigurationError
-from cxsdk.sinks._broker import Address, attributes, need
-from cxsdk.sinks._invisible import invisible, quiet
+from cxsdk.sinks._broker import Address, BrokerSink, attributes, need
+from cxsdk.sinks._invisible import quiet
 from cxsdk.sinks._outcomes import Outcomes
-from cxsdk.sinks._verdict import clean
 from cxsdk.typing import Batch, Hold, Refused, Retry, SendResult
 
 if TYPE_CHECKING:
@@ -90,22 +87,19 @@ def meaning(code: int, number: int, words: str, subject: str) -> SendResult:
 
 
 @attrs.define(slots=False, eq=False, repr=False)
-class NatsSink:
+class NatsSink(BrokerSink):
     """
     Publishes to one subject of a JetStream stream. `send` is for one thread at a time; `close`
     for any.
 
-    The connection is made at the first `send` of a process and its event loop runs only while a
+    ``url`` is ``nats://[user:password@ | token@]host:4222[,host2:4222]/subject[?stream=…]``; with
+    ``tls://`` the connection is encrypted or not made at all. The connection is made at the first `send` of a process and its event loop runs only while a
     `send` does, on the calling thread; a forked child makes its own.
 
     Raises:
         ConfigurationError: the URL or another argument is wrong.
         ExtraMissingError: nats-py is not installed.
     """
-
-    url: str = attrs.field(repr=False)
-    """``nats://[user:password@ | token@]host:4222[,host2:4222]/subject[?stream=…]``; with
-    ``tls://`` the connection is encrypted or not made at all."""
 
     token: str | None = attrs.field(default=None, kw_only=True)
     """Where the URL has no credentials."""
@@ -119,43 +113,35 @@ class NatsSink:
     ca: Path | str | None = attrs.field(default=None, kw_only=True)
     """A file of PEM certificates to trust instead of certifi's."""
 
-    timeout: float = attrs.field(default=10.0, kw_only=True)
-    """Seconds for a whole `send`, connect included."""
-
     connect_timeout: float = attrs.field(default=3.0, kw_only=True)
-    """Seconds for each step of a connect, and for a sign of life after a pause."""
+    """Seconds for name lookup, connect, TLS and login at one server together, and for a sign of
+    life after a pause."""
 
     max_in_flight: int = attrs.field(default=256, kw_only=True)
     """How many events may wait for their ack at once."""
 
     def __attrs_post_init__(self) -> None:
         need("nats", "nats-py", "nats")
-        self._address = Address.of(self.url, _EXAMPLE, 4222)
-        options = self._address.options
+        address = Address.of(self.url, _EXAMPLE, 4222)
+        options = address.options
         unknown = sorted(set(options) - _OPTIONS)
-        if unknown or self._address.scheme not in {"nats", "tls"}:
+        if unknown or address.scheme not in {"nats", "tls"}:
             what = f"no option {unknown[0]!r}" if unknown else "nats:// or tls://"
             raise ConfigurationError(f"collector: expected {what}, as in {_EXAMPLE}?stream=cx")
-        if not _SUBJECT.match(self._address.path):
+        if not _SUBJECT.match(address.path):
             raise ConfigurationError("collector: expected a NATS subject without wildcards")
-        self._subject = self._address.path
+        if self.max_in_flight < 1:
+            raise ConfigurationError(f"max_in_flight: expected 1 or more, got {self.max_in_flight}")
+        self._subject = address.path
         self._stream = self.stream or options.get("stream")
         self._credentials = self.credentials or options.get("credentials")
         self._ca = self.ca or options.get("ca")
         if self._credentials is not None:
             need("nkeys", "nkeys", "nats")
-        if not 0 < self.timeout <= 300 or self.max_in_flight < 1:
-            raise ConfigurationError(
-                "nats: expected a timeout up to 300 seconds and max_in_flight of 1 or more"
-            )
-        self._login = self._logged_in()
-        secret = bool(self._login) and self._credentials is None
-        self._in_clear = secret and self._address.scheme == "nats" and not self._address.is_local
-        self._closed = False
-        self._ends: float | None = None
-        self._began = 0.0
+        self._login = self._logged_in(address)
         self._turn = 0
-        self._begin_process()
+        secrets = [self._login[name] for name in ("token", "password") if name in self._login]
+        self._begin(address, secrets, in_clear=bool(secrets) and address.scheme == "nats")
 
     @classmethod
     def from_url(cls, url: str, *, settings: Settings) -> NatsSink:
@@ -169,70 +155,24 @@ class NatsSink:
         """
         return cls(url, token=settings.api_key)
 
-    @property
-    def fingerprint(self) -> str:
-        """
-        Say where this goes: scheme, hosts and subject, without credentials.
-        """
-        return self._address.place
-
-    def __repr__(self) -> str:
-        return f"NatsSink({self._address.place!r})"
-
-    def send(self, batch: Batch) -> SendResult:
-        """
-        Publish *batch* and wait for the stream's acks. Blocks up to `timeout` seconds.
-        """
-        if os.getpid() != self._pid:
-            self._begin_process()
-        if self._closed:
-            return Retry("closed")
-        if self._in_clear:
-            voice.say(30, f"clear:{self.fingerprint}", "credentials travel unencrypted to %s", self)
-        with self._sending, invisible():
-            quiet("nats.aio.client")
-            try:
-                return self._send(batch)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is said as a result
-                self._drop()
-                return Retry(f"{type(error).__name__}: {self._cut(error)}", uncertain=True)
-            except BaseException:
-                self._drop()  # a loop that was left in the middle serves nobody
-                raise
-            finally:
-                if self._closed:
-                    self._drop()
-
     def hurry(self, ends_in: float) -> None:
         """
         Let no `send`, the running one included, last longer than *ends_in* seconds from now.
         """
-        self._ends = time.monotonic() + max(0.0, ends_in)
+        super().hurry(ends_in)
         link = self._link
         if link is not None and os.getpid() == self._pid:
-            link.end_by(self._ends)
+            link.end_by(self._until())
 
-    def close(self) -> None:
-        """
-        Close the connection, ending a running `send` of another thread. Idempotent.
-        """
-        self._closed = True
-        if os.getpid() != self._pid:
-            return
+    def _interrupt(self) -> None:
         link = self._link
         if link is not None:
             link.stop()
-        # A running send disposes of the link on its way out.
-        if self._sending.acquire(blocking=False):
-            try:
-                self._drop()
-            finally:
-                self._sending.release()
 
     # ---- one batch -----------------------------------------------------------------------
 
     def _send(self, batch: Batch) -> SendResult:
-        self._began = time.monotonic()
+        quiet("nats.aio.client")
         if self._link is not None:
             outcomes = self._attempt(self._link, batch, warm=True)
             if outcomes is not None:
@@ -245,10 +185,6 @@ class NatsSink:
             return failure or Retry("closed")
         outcomes = self._attempt(self._link, batch, warm=False)
         return self._judged(outcomes or Outcomes(len(batch), self._hide))
-
-    def _until(self) -> float:
-        ends = self._began + self.timeout
-        return ends if self._ends is None else min(ends, self._ends)
 
     def _attempt(self, link: Link, batch: Batch, *, warm: bool) -> Outcomes | None:
         """
@@ -325,7 +261,7 @@ class NatsSink:
         trouble: SendResult | None = None
         if link is not None:
             if link.trouble is not None:
-                trouble = self._failure(link.trouble, link)
+                trouble = self._meaning(link.trouble, link)
             elif link.lost:
                 trouble = Retry("network: the connection was lost")
             if outcomes.open or link.lost or link.trouble is not None:
@@ -333,7 +269,7 @@ class NatsSink:
                 self._drop()
         return outcomes.verdict(Retry("closed") if self._closed else trouble)
 
-    def _failure(self, error: Exception, link: Link) -> SendResult:
+    def _meaning(self, error: Exception, link: Link) -> SendResult:
         """
         Say what *error* of the connection means.
         """
@@ -349,6 +285,8 @@ class NatsSink:
         if isinstance(error, ssl.SSLError):
             broken = isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError))
             return Retry(f"tls: {words}") if broken else Hold(f"tls: {words}")
+        if isinstance(error, (FileNotFoundError, PermissionError)):
+            return Hold(f"nats: {words}")  # certificates or credentials of ours
         if isinstance(error, (OutOfTimeError, TimeoutError)):
             return Retry("timeout: no answer in time")
         if re.search(r"authoriz|authentic|permissions|credential", words, re.IGNORECASE):
@@ -358,9 +296,7 @@ class NatsSink:
     # ---- the connection ------------------------------------------------------------------
 
     def _begin_process(self) -> None:
-        # A parent's link is forgotten, not closed: the connection is not ours.
-        self._pid = os.getpid()
-        self._sending = threading.Lock()
+        super()._begin_process()
         self._link: Link | None = None
 
     def _open(self) -> SendResult | None:
@@ -379,14 +315,15 @@ class NatsSink:
             try:
                 link.open(
                     f"nats://[{host}]:{port}" if ":" in host else f"nats://{host}:{port}",
-                    self._until(),
+                    min(self._until(), time.monotonic() + self.connect_timeout),
                     tls=self._trust(),
                     must_encrypt=self._address.scheme == "tls",
                     login=self._login,
                     timeout=self.connect_timeout,
                 )
             except Exception as error:  # noqa: BLE001 - said as a result
-                failure = self._failure(error, link)
+                said = self._meaning(error, link)
+                failure = said if failure is None or isinstance(said, Retry) else failure
                 self._drop()
                 continue
             self._turn = (self._turn + turn) % len(hosts)
@@ -410,8 +347,8 @@ class NatsSink:
             context.load_verify_locations(cafile=certifi.where())
         return context
 
-    def _logged_in(self) -> dict[str, Any]:
-        user, password = self._address.user, self._address.password
+    def _logged_in(self, address: Address) -> dict[str, Any]:
+        user, password = address.user, address.password
         if self._credentials is not None:
             return {"user_credentials": str(self._credentials)}
         if user is not None and password is not None:
@@ -419,16 +356,5 @@ class NatsSink:
         token = user or self.token
         return {"token": token} if token else {}
 
-    def _hide(self, text: str) -> str:
-        """
-        Blank our secrets where a server repeats them.
-        """
-        for name in ("token", "password"):
-            secret = self._login.get(name)
-            if secret and len(secret) >= 4:
-                text = text.replace(secret, "***")
-        return text
-
-    def _cut(self, error: Exception) -> str:
-        words = str(error).removeprefix("nats: ") or type(error).__name__
-        return clean(words, self._hide)[:160]
+    def _cut(self, words: object) -> str:
+        return super()._cut(str(words).removeprefix("nats: ") or type(words).__name__)

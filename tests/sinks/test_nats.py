@@ -349,6 +349,13 @@ def test_a_certificate_that_nobody_vouches_for_holds(encrypted, make):
     assert found.reason.startswith("tls: ")
 
 
+@pytest.mark.parametrize("options", [{"ca": "missing.pem"}, {"ca": __file__}])
+def test_certificates_that_cannot_be_read_hold(make, options):
+    """They are ours to repair; nobody was asked."""
+    found = make("tls://127.0.0.1:1", **options).send(batch_of([1]))
+    assert isinstance(found, Hold)
+
+
 def test_a_server_without_tls_gets_no_password(make):
     """Somebody between us and the server could say that there is no TLS."""
     with_ears = Mute(INFO + b"PONG\r\n", hang=True)
