@@ -42,6 +42,8 @@ _EXTRAS = {
     "collector": ("starlette", "uvicorn", "jinja2"),
     "cli": ("rich",),
     "demo": ("flask",),
+    "kafka": ("confluent-kafka",),
+    "nats": ("nats-py",),
 }
 _SKEW_S = 5.0
 _OWN_VARIABLES = frozenset(row.env for row in (*SETTINGS, *SWITCHES))

@@ -32,6 +32,9 @@ _BUILT_IN = {
     "console": "cxsdk.sinks.console:ConsoleSink.from_url",
     "memory": "cxsdk.sinks.memory:MemorySink.from_url",
     "null": "cxsdk.sinks.null:NullSink.from_url",
+    "kafka": "cxsdk.sinks.kafka:KafkaSink.from_url",
+    "nats": "cxsdk.sinks.nats:NatsSink.from_url",
+    "tls": "cxsdk.sinks.nats:NatsSink.from_url",
 }
 
 

@@ -2,6 +2,9 @@
 Batches, and collectors that misbehave.
 """
 
+import subprocess
+import sys
+
 import pytest
 
 from cxsdk.sinks.http import HttpSink
@@ -40,3 +43,16 @@ def make_sink():
     yield make
     for sink in made:
         sink.close()
+
+
+@pytest.fixture
+def run_python():
+    """Run a program in a process of its own; return what it prints."""
+
+    def run(program, *arguments):
+        command = [sys.executable, "-X", "faulthandler", "-c", program, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
