@@ -147,7 +147,8 @@ def spawn(**given: Any) -> subprocess.Popen[str]:
 def environment(**more: str) -> dict[str, str]:
     """Return an environment without what would change how the library behaves."""
     clean = {n: v for n, v in os.environ.items() if not n.startswith(("CXSDK_", "PYTEST_"))}
-    return {**clean, "PYTHONPATH": str(HERE), **more}
+    path = os.pathsep.join(filter(None, (str(HERE), os.environ.get("PYTHONPATH"))))
+    return {**clean, "PYTHONPATH": path, **more}
 
 
 def run(folder: Path, kills: int, *, seed: int = 0, library: str = "cxsdk") -> Report:
