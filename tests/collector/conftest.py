@@ -253,10 +253,12 @@ def _chromium():
     return found, None if found else "no Chromium on this machine"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
     """
     A headless Chromium; a test that needs it is skipped without one, unless services are required.
+
+    For one file: while its driver runs, no other test could call ``asyncio.run``.
     """
     path, why_not = _chromium()
     if why_not:

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -96,9 +97,13 @@ class Trial:
             command, cwd=ROOT, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL, text=True, start_new_session=True,
         )  # fmt: skip
+        # A library that holds its host for so long is not waited for any longer.
+        watchdog = threading.Timer(_LIFE_S, process.kill)
+        watchdog.start()
         try:
             yield process
         finally:
+            watchdog.cancel()
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
@@ -106,8 +111,10 @@ class Trial:
     def emitted(self, process: Any) -> None:
         """Wait until the last call returned."""
         word, _, raised = process.stdout.readline().partition(" ")
-        assert word == "emitted", "the worker failed before it had emitted"
-        if int(raised):
+        if word != "emitted":
+            assert process.wait() == -signal.SIGKILL, "the worker failed before it had emitted"
+            self.outcome.remark = f"its calls held the host for more than {_LIFE_S:.0f} s"
+        elif int(raised):
             self.outcome.remark = f"{int(raised):,} calls raised into the host"
         self.outcome.accepted, self.outcome.blocked_ms = self.board.read()
 
