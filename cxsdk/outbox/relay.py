@@ -76,14 +76,14 @@ class Relay:
             ConfigurationError: it leads to no database.
             ExtraMissingError: a package is missing.
         """
-        if not isinstance(source, str):
-            # Asked at every commit, and a URL takes a while to write out.
-            if source in self._known:
-                return
-            self._known.add(source)
+        # Asked at every commit, and a URL takes a while to write out.
+        if not isinstance(source, str) and source in self._known:
+            return
         name = name_of(source)
         if name not in self._stores:
             self._stores.setdefault(name, open_store(source))
+        if not isinstance(source, str):
+            self._known.add(source)
 
     def ring(self, *, is_early: bool = False) -> None:
         """

@@ -272,19 +272,65 @@ def _pending_of(connection: Connection) -> Pending:
 
 
 def _listen_to(connection: Connection, pending: Pending) -> None:
+    savepoints = _Savepoints(pending)
+
     def write(inner: Connection, *_: Any) -> None:
         if pending.rows:
             _write_pending(pending, inner)
 
     def commits(inner: Connection, *_: Any) -> None:
         write(inner)
+        savepoints.open = []
         pending.committed()
 
-    event.listen(connection, "savepoint", lambda _, name: pending.mark(name))
-    event.listen(connection, "release_savepoint", lambda _, name, __: pending.mark(name))
-    event.listen(connection, "rollback_savepoint", lambda _, name, __: pending.undo(name))
+    def rolls_back(*_: Any) -> None:
+        savepoints.open = []
+        pending.clear()
+
+    event.listen(connection, "savepoint", savepoints.begin)
+    event.listen(connection, "release_savepoint", savepoints.release)
+    event.listen(connection, "rollback_savepoint", savepoints.roll_back)
     event.listen(connection, "commit", commits)
-    event.listen(connection, "rollback", lambda _: pending.clear())
+    event.listen(connection, "rollback", rolls_back)
     event.listen(connection, "prepare_twophase", write)
     event.listen(connection, "commit_twophase", lambda *_: pending.committed())
-    event.listen(connection, "rollback_twophase", lambda *_: pending.clear())
+    event.listen(connection, "rollback_twophase", rolls_back)
+
+
+class _Savepoints:
+    """
+    The open savepoints of a connection, innermost last.
+
+    SQLAlchemy tells of a savepoint before it has a name, and of its end by the name.
+    """
+
+    def __init__(self, pending: Pending) -> None:
+        self._pending = pending
+        self.open: list[list[str | None]] = []
+
+    def begin(self, connection: Connection, _: Any) -> None:
+        self._name(connection)
+        self.open.append([None])
+        self._pending.mark(id(self.open[-1]))
+
+    def _name(self, connection: Connection) -> None:
+        if self.open and self.open[-1][0] is None:
+            inner = connection.get_nested_transaction()
+            self.open[-1][0] = getattr(inner, "_savepoint", None)
+
+    def _end(self, connection: Connection, name: str) -> int:
+        """
+        Return the mark of the savepoint *name*, with which those inside it end too.
+        """
+        self._name(connection)
+        while self.open:
+            ended = self.open.pop()
+            if ended[0] in {name, None}:
+                return id(ended)
+        return 0  # it began before anything was said here
+
+    def release(self, connection: Connection, name: str, _: Any) -> None:
+        self._end(connection, name)
+
+    def roll_back(self, connection: Connection, name: str, _: Any) -> None:
+        self._pending.undo(self._end(connection, name))
