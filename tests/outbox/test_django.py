@@ -242,7 +242,7 @@ def test_two_relays_racing_take_each_row_once(client, site):
 
 
 def test_the_model_and_its_migration_agree(site):
-    """makemigrations has nothing to add, and the ORM reads what the verbs wrote."""
+    """The command makemigrations has nothing to add, and the ORM reads what the verbs wrote."""
     from django.core.management import call_command
 
     from cxsdk.outbox.django.models import OutboxRow

@@ -91,8 +91,7 @@ def host(database, collector, tmp_path):
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_kill_between_commit_and_hand_over(init, host, collector, database, moment):
-    """Before the spool has them, or after that and before the rows are gone: the next process
-    delivers, and a collector that knows ids has each once."""
+    """Before the spool has them, or before the rows are gone: the next process delivers, once."""
     code = host(f"""
         hand_over = Outbox._hand_over
 
@@ -418,7 +417,7 @@ def cxsdk(tmp_path):
 
 
 def test_the_command_lists_and_delivers(init, cxsdk, collector, database):
-    """ls reads, relay counts, relay --yes delivers what no process takes."""
+    """The one reads, relay counts, relay --yes delivers what no process takes."""
     client = init(collector="null:")
     fill_event(client, database)
     client.close()

@@ -180,7 +180,7 @@ def test_autocommit_is_a_transaction_for_each_row(client, collector, database):
 
 
 def test_sqlite_without_any_settings_of_the_host(init, collector, tmp_path):
-    """pysqlite as it comes, where the release of a savepoint would commit: rollback still holds."""
+    """As pysqlite comes, the release of a savepoint would commit: rollback still holds."""
     client = init()
     engine = sa.create_engine(f"sqlite:///{tmp_path}/plain.db")
     create_table(engine)
