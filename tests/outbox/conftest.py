@@ -19,6 +19,7 @@ from cxsdk.outbox.table import create_table
 from cxsdk.testing.faults import FaultCollector
 
 HOST = os.environ.get("PGHOST", "127.0.0.1")
+PORT = os.environ.get("PGPORT", "5432")
 USER = os.environ.get("PGUSER", "postgres")
 KINDS = ("sqlite", "postgresql")
 
@@ -40,7 +41,7 @@ class Database:
 
     def __init__(self, kind, name):
         self.kind, self.name = kind, name
-        where = f"{USER}@{HOST}/{name}" if kind == "postgresql" else f"/{name}"
+        where = f"{USER}@{HOST}:{PORT}/{name}" if kind == "postgresql" else f"/{name}"
         drivers = ("psycopg", "asyncpg") if kind == "postgresql" else ("pysqlite", "aiosqlite")
         self.url, self.async_url = (f"{kind}+{driver}://{where}" for driver in drivers)
         self.engine = sa.create_engine(self.url, poolclass=NullPool)
@@ -83,7 +84,9 @@ class Postgres:
     """A database of the test run's own on the real server."""
 
     def __init__(self):
-        self._server = psycopg.connect(host=HOST, user=USER, dbname="postgres", autocommit=True)
+        self._server = psycopg.connect(
+            host=HOST, port=PORT, user=USER, dbname="postgres", autocommit=True
+        )
         self.name = f"cxsdk_test_{uuid.uuid4().hex[:12]}"
         self.execute(f"CREATE DATABASE {self.name}")
 
@@ -157,7 +160,12 @@ def django(tmp_path_factory):
                 "ENGINE": f"{engine}sqlite3",
                 "NAME": str(tmp_path_factory.mktemp("django") / "host.db"),
             },
-            "postgresql": {"ENGINE": f"{engine}postgresql", "HOST": HOST, "USER": USER},
+            "postgresql": {
+                "ENGINE": f"{engine}postgresql",
+                "HOST": HOST,
+                "PORT": PORT,
+                "USER": USER,
+            },
         },
     )
     django.setup()
