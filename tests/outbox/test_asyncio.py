@@ -126,14 +126,14 @@ def test_only_the_events_of_a_savepoint_that_is_rolled_back_vanish(client, colle
         await unit.order()
         async with cx.outbox(unit.host) as tx:
             say(tx, "before")
-            async with unit.nested():
-                say(tx, "released")
             lost = await unit.nested()
             say(tx, "gone")
             inner = await unit.nested()
             say(tx, "gone with the outer one")
             await inner.commit()
             await lost.rollback()
+            async with unit.nested():
+                say(tx, "released")
             say(tx, "after")
             async with unit.nested():
                 async with cx.outbox(unit.host) as own:
