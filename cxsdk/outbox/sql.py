@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import event
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session, SessionTransaction, scoped_session
 
-from cxsdk.errors import OutboxError
+from cxsdk.errors import ConfigurationError, OutboxError
 from cxsdk.outbox.host import Host
 from cxsdk.outbox.pending import Call, Lost, Pending
 from cxsdk.outbox.row import COLUMNS, Row
@@ -33,6 +33,9 @@ _NEEDS_NO_SAVEPOINT = frozenset({"sqlite", "mysql", "mariadb", "oracle"})
 def sql_host(over: Any) -> Host | None:
     """
     Return *over* as a host, or None when it is nothing of SQLAlchemy's that has a transaction.
+
+    Raises:
+        ConfigurationError: it is an `AsyncConnection` that was not started.
     """
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
 
@@ -45,7 +48,9 @@ def sql_host(over: Any) -> Host | None:
     if isinstance(over, AsyncSession):
         return SessionHost(over.sync_session, over)
     if isinstance(over, AsyncConnection):
-        return ConnectionHost(over.sync_connection, over)  # type: ignore[arg-type]
+        if over.sync_connection is None:
+            raise ConfigurationError("outbox: the AsyncConnection is not open yet; await it first")
+        return ConnectionHost(over.sync_connection, over)
     return None
 
 
@@ -213,8 +218,6 @@ def _session_ended(session: Session, transaction: SessionTransaction) -> None:
 
 # ---- connections --------------------------------------------------------------------------
 
-_of_connections: weakref.WeakKeyDictionary[Connection, Pending] = weakref.WeakKeyDictionary()
-
 
 class ConnectionHost:
     """
@@ -263,74 +266,104 @@ class ConnectionHost:
             await self._outer.run_sync(lambda inner: _write_pending(self._pending, inner))
 
 
-def _pending_of(connection: Connection) -> Pending:
-    pending = _of_connections.get(connection)
-    if pending is None:
-        pending = _of_connections[connection] = Pending()
-        _listen_to(connection, pending)
-    return pending
-
-
-def _listen_to(connection: Connection, pending: Pending) -> None:
-    savepoints = _Savepoints(pending)
-
-    def write(inner: Connection, *_: Any) -> None:
-        if pending.rows:
-            _write_pending(pending, inner)
-
-    def commits(inner: Connection, *_: Any) -> None:
-        write(inner)
-        savepoints.open = []
-        pending.committed()
-
-    def rolls_back(*_: Any) -> None:
-        savepoints.open = []
-        pending.clear()
-
-    event.listen(connection, "savepoint", savepoints.begin)
-    event.listen(connection, "release_savepoint", savepoints.release)
-    event.listen(connection, "rollback_savepoint", savepoints.roll_back)
-    event.listen(connection, "commit", commits)
-    event.listen(connection, "rollback", rolls_back)
-    event.listen(connection, "prepare_twophase", write)
-    event.listen(connection, "commit_twophase", lambda *_: pending.committed())
-    event.listen(connection, "rollback_twophase", rolls_back)
-
-
-class _Savepoints:
+class _Watched(Pending):
     """
-    The open savepoints of a connection, innermost last.
-
-    SQLAlchemy tells of a savepoint before it has a name, and of its end by the name.
+    What waits for the end of a connection's transaction, and its open savepoints, innermost last.
     """
 
-    def __init__(self, pending: Pending) -> None:
-        self._pending = pending
-        self.open: list[list[str | None]] = []
+    def __init__(self) -> None:
+        super().__init__()
+        self._open: list[list[str | None]] = []
 
-    def begin(self, connection: Connection, _: Any) -> None:
+    def savepoint_begins(self, connection: Connection) -> None:
+        """
+        SQLAlchemy tells of a savepoint before it has a name, and of its end by the name.
+        """
         self._name(connection)
-        self.open.append([None])
-        self._pending.mark(id(self.open[-1]))
+        self._open.append([None])
+        self.mark(id(self._open[-1]))
 
     def _name(self, connection: Connection) -> None:
-        if self.open and self.open[-1][0] is None:
+        if self._open and self._open[-1][0] is None:
             inner = connection.get_nested_transaction()
-            self.open[-1][0] = getattr(inner, "_savepoint", None)
+            self._open[-1][0] = getattr(inner, "_savepoint", None)
 
-    def _end(self, connection: Connection, name: str) -> int:
+    def savepoint_ended(self, connection: Connection, name: str) -> int:
         """
         Return the mark of the savepoint *name*, with which those inside it end too.
         """
         self._name(connection)
-        while self.open:
-            ended = self.open.pop()
+        while self._open:
+            ended = self._open.pop()
             if ended[0] in {name, None}:
                 return id(ended)
         return 0  # it began before anything was said here
 
-    def release(self, connection: Connection, name: str, _: Any) -> None:
-        self._end(connection, name)
+    def clear(self) -> None:
+        """
+        Forget everything.
+        """
+        super().clear()
+        self._open = []
 
-    def roll_back(self, connection: Connection, name: str, _: Any) -> None:
-        self._pending.undo(self._end(connection, name))
+
+_watched: weakref.WeakKeyDictionary[Connection, _Watched] = weakref.WeakKeyDictionary()
+
+
+def _pending_of(connection: Connection) -> Pending:
+    _listen_to_connections()
+    watched = _watched.get(connection)
+    if watched is None:
+        watched = _watched[connection] = _Watched()
+    return watched
+
+
+def _listen_to_connections() -> None:
+    # To all of them, as for sessions: a single connection cannot be listened to in every release.
+    if not event.contains(Engine, "commit", _connection_commits):
+        event.listen(Engine, "savepoint", _savepoint_begins)
+        event.listen(Engine, "release_savepoint", _savepoint_released)
+        event.listen(Engine, "rollback_savepoint", _savepoint_rolled_back)
+        event.listen(Engine, "prepare_twophase", _connection_prepares)
+        event.listen(Engine, "rollback", _connection_rolls_back)
+        event.listen(Engine, "rollback_twophase", _connection_rolls_back)
+        event.listen(Engine, "commit_twophase", _connection_commits)
+        event.listen(Engine, "commit", _connection_commits)
+
+
+def _savepoint_begins(connection: Connection, _: Any) -> None:
+    watched = _watched.get(connection)
+    if watched is not None:
+        watched.savepoint_begins(connection)
+
+
+def _savepoint_released(connection: Connection, name: str, _: Any) -> None:
+    watched = _watched.get(connection)
+    if watched is not None:
+        watched.savepoint_ended(connection, name)
+
+
+def _savepoint_rolled_back(connection: Connection, name: str, _: Any) -> None:
+    watched = _watched.get(connection)
+    if watched is not None:
+        watched.undo(watched.savepoint_ended(connection, name))
+
+
+def _connection_prepares(connection: Connection, *_: Any) -> None:
+    watched = _watched.get(connection)
+    if watched is not None and watched.rows:
+        _write_pending(watched, connection)
+
+
+def _connection_commits(connection: Connection, *_: Any) -> None:
+    watched = _watched.get(connection)
+    if watched is not None:
+        if watched.rows:
+            _write_pending(watched, connection)
+        watched.committed()
+
+
+def _connection_rolls_back(connection: Connection, *_: Any) -> None:
+    watched = _watched.get(connection)
+    if watched is not None:
+        watched.clear()

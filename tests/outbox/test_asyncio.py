@@ -256,3 +256,9 @@ def test_an_async_engine_named_in_init_delivers_what_others_left(init, collector
     ends(collector, client, "a")
     assert database.rows() == 0
     assert client.stats()["outbox"]["handed_over"] == 1
+
+
+def test_a_connection_that_is_not_open_yet(client, database):
+    """It costs the event and says so."""
+    engine = create_async_engine(database.async_url, poolclass=NullPool)
+    assert say(cx.outbox(engine.connect()), "a").reason == "outbox"
