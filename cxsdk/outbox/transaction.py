@@ -4,7 +4,6 @@ The verbs, bound to a transaction of the host's.
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from cxsdk.instrument import Instrument
@@ -72,23 +71,13 @@ class Transaction(Instrument):
     def __enter__(self) -> Transaction:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         pass
 
     async def __aenter__(self) -> Transaction:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         # After an exception the host decides what becomes of it all; what is committed then is
         # written before that.
         if kind is None and self._host is not None:
