@@ -20,7 +20,7 @@ from cxsdk.spool.adoption import Adoption
 from cxsdk.spool.caps import Caps
 from cxsdk.spool.erasure import Tombstones
 from cxsdk.spool.notice import Notice
-from cxsdk.spool.segment import FileSegment, Segment
+from cxsdk.spool.segment import Segment
 from cxsdk.spool.store import Store
 from cxsdk.typing import Shed
 
@@ -122,22 +122,6 @@ class FileSpool(Store):
             lost, self._dead.overflowed = self._dead.overflowed, 0
         if lost:
             self._note("dead_letters_lost", lost)
-
-    def sync(self) -> None:
-        """
-        Bring what was appended so far to the disk itself, unless the policy is ``never``.
-
-        Blocks on the disk. Thread-safe.
-
-        Raises:
-            OSError: the disk refused.
-        """
-        if self._options.sync == "never":
-            return
-        with self._book:  # so that none is sealed or unlinked meanwhile
-            for segment in (*self._vital.segments, *self._bulk.segments):
-                if isinstance(segment, FileSegment):
-                    segment.sync()
 
     def _look_at_switch(self) -> None:
         now = self._clock.monotonic()
