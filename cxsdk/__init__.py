@@ -26,6 +26,7 @@ from cxsdk._default import (
     init,
     instrument,
     lifespan,
+    outbox,
     partner,
     stats,
 )
@@ -92,6 +93,7 @@ __all__ = [
     "interaction",
     "lifespan",
     "link",
+    "outbox",
     "partner",
     "problem",
     "promise",

@@ -13,6 +13,7 @@ from cxsdk import _fork
 from cxsdk._guard import caller, voice
 from cxsdk.client import Client
 from cxsdk.instrument import Instrument
+from cxsdk.outbox.transaction import Transaction
 from cxsdk.typing import DeliveryReport, Dropped, Health
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ __all__ = [
     "init",
     "instrument",
     "lifespan",
+    "outbox",
     "partner",
     "stats",
 ]
@@ -96,7 +98,7 @@ def init(service: str | None = None, **options: Any) -> Client:
         service: name of the deployable; also ``CXSDK_SERVICE``.
 
         options: ``collector``, ``environment``, ``version``, ``api_key``, ``tz``, ``strict``,
-            ``spool``, ``delivery``, ``privacy``, ``capture``, ``processors``, ``listeners``.
+            ``spool``, ``delivery``, ``privacy``, ``capture``, ``processors``, ``listeners``, ``outbox``.
 
     Raises:
         ConfigurationError: an argument is wrong.
@@ -130,6 +132,23 @@ def replace(other: Client | None) -> Client | None:
     global _client
     before, _client = _client, other
     return before
+
+
+def outbox(over: Any = None, *, using: str | None = None) -> Transaction:
+    """
+    Return the verbs over a transaction of the host's own database: an event said there is a row
+    of that transaction, and goes out once it is committed, never if it is rolled back.
+
+    ``with cx.outbox(session) as tx: tx.promise(…)``. The table is made by
+    ``cxsdk.outbox.table.create_table``, or by the Django app ``cxsdk.outbox.django``.
+
+    Args:
+        over: a SQLAlchemy ``Session`` or ``Connection`` (``with``), or an ``AsyncSession`` or
+            ``AsyncConnection`` (``async with``).
+
+        using: alias of a Django database, ``default`` where nothing is given at all.
+    """
+    return Transaction(instrument) if _client is None else _client.outbox(over, using=using)
 
 
 def flush(timeout: float = 5.0) -> DeliveryReport:

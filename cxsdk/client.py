@@ -22,7 +22,8 @@ from cxsdk.config import (
 )
 from cxsdk.errors import ConfigurationError
 from cxsdk.instrument import Instrument
-from cxsdk.parts import Parts
+from cxsdk.outbox.transaction import Transaction
+from cxsdk.parts import NOTHING, Parts
 from cxsdk.typing import (
     DeliveryReport,
     Dropped,
@@ -35,15 +36,12 @@ from cxsdk.typing import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cxsdk.delivery import Delivery
     from cxsdk.pipeline.capture import Capture
 
 __all__ = ["Client"]
 
 _RETIRED = 0
 """Generation of a capture that the end of the process was drained with; no process has it."""
-
-_NOTHING = DeliveryReport(delivered=0, pending=0, spooled=0, dropped=0, seconds=0.0)
 
 
 class Client(Instrument):
@@ -76,6 +74,9 @@ class Client(Instrument):
 
         listeners: called with every accepted event.
 
+        outbox: where rows of `outbox` that a crash left are looked for, beside the databases this
+            process writes to: a SQLAlchemy engine, its URL, or ``django:<alias>``.
+
         clock: for tests.
 
     Raises:
@@ -99,6 +100,7 @@ class Client(Instrument):
         capture: CaptureOptions | None = None,
         processors: Sequence[Processor] = (),
         listeners: Sequence[Listener] = (),
+        outbox: Any = None,
         clock: Clock | None = None,
     ) -> None:
         super().__init__()
@@ -122,6 +124,7 @@ class Client(Instrument):
         self._clock = clock or SystemClock()
         self._processors = processors
         self._listeners = listeners
+        self._outbox_source = outbox
         self._why_off = ""
         self._sinks = self._open_sinks()
         self._is_shown = False
@@ -150,6 +153,7 @@ class Client(Instrument):
             self._listeners,
             self._first,
             self._switched,
+            self._outbox_source,
         )
 
     def _switched(self, off: bool) -> None:  # noqa: FBT001 - a callback
@@ -289,29 +293,36 @@ class Client(Instrument):
         spool = self._parts.spool
         return 10.0 if getattr(spool, "volatile", False) else 2.0
 
+    def outbox(self, over: Any = None, *, using: str | None = None) -> Transaction:
+        """
+        Return the verbs over a transaction of the host's own database; see `cxsdk.outbox`.
+        """
+        is_off = self.capture() is None
+        return Transaction(self) if is_off else self._parts.outbox.open(self, over, using)
+
     # ---- ends -----------------------------------------------------------------------------
 
     def flush(self, timeout: float = 5.0) -> DeliveryReport:
         """
         Deliver what is waiting; block up to *timeout* seconds. What is left stays spooled.
         """
-        delivery = self._ready_to_flush()
-        return delivery.flush(timeout) if delivery else _NOTHING
+        parts = self._ready_to_flush()
+        return parts.flush(timeout) if parts else NOTHING
 
     async def aflush(self, timeout: float = 5.0) -> DeliveryReport:  # noqa: ASYNC109
         """
         Like `flush`, without blocking the event loop.
         """
-        delivery = self._ready_to_flush()
-        return await delivery.aflush(timeout) if delivery else _NOTHING
+        parts = self._ready_to_flush()
+        return await parts.aflush(timeout) if parts else NOTHING
 
-    def _ready_to_flush(self) -> Delivery | None:
+    def _ready_to_flush(self) -> Parts | None:
         capture = self._open_capture()
         if capture is not None:
             capture.write_losses()
         # The OFF file stops capture; what was accepted before it is still delivered.
         is_open = capture is not None or self._why_off == "switched_off"
-        return self._parts.delivery if is_open and self._is_own() else None
+        return self._parts if is_open and self._is_own() else None
 
     def close(self, timeout: float = 5.0) -> DeliveryReport:
         """
@@ -320,8 +331,8 @@ class Client(Instrument):
         Idempotent. Later events are `Dropped` as ``closed``; what was not delivered is spooled
         for the next process.
         """
-        delivery = self._closing()
-        report = delivery.close(timeout) if delivery else _NOTHING
+        parts = self._closing()
+        report = parts.close(timeout) if parts else NOTHING
         self._closed()
         return report
 
@@ -329,21 +340,21 @@ class Client(Instrument):
         """
         Like `close`, without blocking the event loop.
         """
-        delivery = self._closing()
-        report = await delivery.aclose(timeout) if delivery else _NOTHING
+        parts = self._closing()
+        report = await parts.aclose(timeout) if parts else NOTHING
         if self._parts.spool is not None:
             import asyncio
 
             await asyncio.to_thread(self._closed)
         return report
 
-    def _closing(self) -> Delivery | None:
-        delivery = self._ready_to_flush()
+    def _closing(self) -> Parts | None:
+        parts = self._ready_to_flush()
         if self._why_off in {"", "switched_off"}:
             self._why_off = "closed"
         self._capture = None
         _exit.forget(self)
-        return delivery
+        return parts
 
     def _closed(self) -> None:
         if self._parts.spool is not None and self._is_own():
@@ -363,8 +374,7 @@ class Client(Instrument):
             capture.write_losses()
             parts, self._is_ending = self._parts, True
             capture.generation = _RETIRED
-            if parts.delivery is not None:
-                parts.delivery.close(seconds)
+            parts.close(seconds)
             if parts.spool is not None:
                 parts.spool.close()
 
@@ -408,6 +418,7 @@ class Client(Instrument):
             "noted": parts.ledger.noted(),
             "sinks": sinks,
             "spool": spool,
+            "outbox": parts.outbox_stats(),
             "touchpoints": len(parts.capture.touchpoints.seen),
         }
 

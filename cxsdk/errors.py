@@ -16,6 +16,7 @@ Raised only from ``init``, constructors, ``install`` and where the caller asked 
     │   ├── SpoolFullError                  no room left in memory or on disk
     │   ├── SpoolLockedError                another live process owns the directory
     │   └── SpoolCorruptError               a file is damaged or of a newer format
+    ├── OutboxError                         the host's transaction did not take an event
     ├── DeliveryError                       raise_for_error() of a DeliveryReport
     └── IntegrationError
         └── ExtraMissingError (ImportError) an optional package is not installed
@@ -33,6 +34,7 @@ __all__ = [
     "ExtraMissingError",
     "IntegrationError",
     "InvalidEventError",
+    "OutboxError",
     "SpoolCorruptError",
     "SpoolError",
     "SpoolFullError",
@@ -135,6 +137,14 @@ class SpoolCorruptError(SpoolError):
     """
 
     code = "spool_corrupt"
+
+
+class OutboxError(CXError):
+    """
+    The host's database did not take an event into its transaction.
+    """
+
+    code = "outbox"
 
 
 class DeliveryError(CXError):

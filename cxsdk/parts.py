@@ -4,6 +4,7 @@ The parts of a client in one process: ledger, spool, delivery, capture; wired to
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +12,15 @@ from cxsdk import _fork
 from cxsdk._clock import Clock
 from cxsdk._ledger import Ledger
 from cxsdk.config import Settings
-from cxsdk.typing import Listener, Processor, Sink, Spool
+from cxsdk.typing import DeliveryReport, Listener, Processor, Sink, Spool
 
 if TYPE_CHECKING:
     from cxsdk.delivery import Delivery
+    from cxsdk.outbox.outbox import Outbox
 
-__all__ = ["Parts"]
+__all__ = ["NOTHING", "Parts"]
+
+NOTHING = DeliveryReport(delivered=0, pending=0, spooled=0, dropped=0, seconds=0.0)
 
 
 class Parts:
@@ -33,11 +37,15 @@ class Parts:
         listeners: Sequence[Listener],
         on_first: Callable[[], None],
         on_switch: Callable[[bool], None],
+        outbox: Any = None,
     ) -> None:
         self.generation = _fork.current()
         self.ledger = Ledger()
         self.sinks = sinks
+        self._settings = settings
+        self._on_first = on_first
         self._on_switch = on_switch
+        self._outbox: Outbox | None = None
         self.spool: Spool | None = None
         self.delivery: Delivery | None = None
         if sinks and settings.spool.mode != "off":
@@ -55,6 +63,9 @@ class Parts:
             on_first=on_first,
             on_withdrawal=self._withdraw,
         )
+        if outbox is not None and self.spool is not None:
+            self.outbox.relay.add(outbox)
+            self.outbox.relay.watch()
 
     def _open(self, settings: Settings, clock: Clock) -> None:
         from cxsdk.delivery import Delivery
@@ -81,6 +92,72 @@ class Parts:
             publish=getattr(self.spool, "publish", None),
         )
 
+    @property
+    def outbox(self) -> Outbox:
+        """
+        Return the outbox, made at its first use.
+
+        Raises:
+            ConfigurationError: the one named in ``init`` leads to no database.
+        """
+        if self._outbox is None:
+            with _fork.own_lock():
+                if self._outbox is None:
+                    from cxsdk.outbox.outbox import Outbox
+
+                    self._outbox = Outbox(
+                        self._settings, self.capture, self.spool, self.ledger, self._on_first
+                    )
+        return self._outbox
+
+    def outbox_stats(self) -> dict[str, Any]:
+        """
+        Return the outbox's figures; nothing where it was never used.
+        """
+        return {} if self._outbox is None else self._outbox.stats()
+
+    # ---- ends: what was committed is handed over first, in half of the time at most ----------
+
+    def flush(self, timeout: float) -> DeliveryReport:
+        """
+        Deliver what is waiting; see `Delivery.flush`.
+        """
+        end = time.monotonic() + timeout
+        if self._outbox is not None:
+            self._outbox.relay.flush(timeout / 2)
+        return self.delivery.flush(_left(end)) if self.delivery else NOTHING
+
+    async def aflush(self, timeout: float) -> DeliveryReport:  # noqa: ASYNC109
+        """
+        Like `flush`, without blocking the event loop.
+        """
+        end = time.monotonic() + timeout
+        if self._outbox is not None:
+            await self._outbox.relay.aflush(timeout / 2)
+        return await self.delivery.aflush(_left(end)) if self.delivery else NOTHING
+
+    def close(self, timeout: float) -> DeliveryReport:
+        """
+        Deliver, and end all threads; the spool stays open. See `Delivery.close`.
+        """
+        end = time.monotonic() + timeout
+        if self._outbox is not None:
+            self._outbox.relay.flush(timeout / 2)
+            self._outbox.relay.close(_left(end) / 2)
+        return self.delivery.close(_left(end)) if self.delivery else NOTHING
+
+    async def aclose(self, timeout: float) -> DeliveryReport:  # noqa: ASYNC109
+        """
+        Like `close`, without blocking the event loop.
+        """
+        end = time.monotonic() + timeout
+        if self._outbox is not None:
+            await self._outbox.relay.aflush(timeout / 2)
+            self._outbox.relay.close(0)
+        return await self.delivery.aclose(_left(end)) if self.delivery else NOTHING
+
+    # ---- what the parts tell each other ------------------------------------------------------
+
     def _shed(self, shed: Any) -> None:
         self.capture.losses.add_shed(shed)
         self.capture.write_losses()
@@ -97,7 +174,13 @@ class Parts:
         """
         Forget the parent's parts in a forked child; its files and threads stay the parent's.
         """
+        if self._outbox is not None:
+            self._outbox.relay.abandon()
         if self.delivery is not None:
             self.delivery.abandon()
         if self.spool is not None:
             self.spool.abandon()
+
+
+def _left(end: float) -> float:
+    return max(0.0, end - time.monotonic())

@@ -325,6 +325,9 @@ class Shed:
     payloads: Sequence[bytes]
     """Whole events, oldest first; an unreadable one is an empty bytes object."""
 
+    sinks: tuple[str, ...] = ()
+    """Names of those that had still to get them; empty: every one."""
+
 
 # ---- sinks --------------------------------------------------------------------------------
 

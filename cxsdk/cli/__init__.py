@@ -25,6 +25,7 @@ COMMANDS: dict[str, str] = {
     "collector": "run the embedded collector: takes events over HTTP, shows journeys",
     "replay": "post a file of events to a collector; ids are kept, so twice is once",
     "spool": "look at what waits on this machine, check it, deliver what nobody owns",
+    "outbox": "look at committed rows that no process has taken, deliver them",
     "doctor": "say what is set, from where, and what would keep events from arriving",
     "touchpoints": "list the touchpoints in Python sources, compare with a catalogue",
 }

@@ -44,6 +44,7 @@ _EXTRAS = {
     "demo": ("flask",),
     "kafka": ("confluent-kafka",),
     "nats": ("nats-py",),
+    "sql": ("sqlalchemy",),
 }
 _SKEW_S = 5.0
 _OWN_VARIABLES = frozenset(row.env for row in (*SETTINGS, *SWITCHES))
@@ -60,6 +61,7 @@ REASONS: dict[str, str] = {
     "too_large": "larger than capture.max_event_bytes also after shortening; keep attributes small",
     "processor": "a processor of the team's own returned None, or failed (fail closed)",
     "spool_full": "neither disk nor memory had room; look at free space and at the collector",
+    "outbox": "the host's database did not take the row; most often the table is missing",
     "disabled": "CXSDK_DISABLED, or the spool mode is off",
     "closed": "the verb ran after cx.close()",
     "internal": "a mistake of ours; the log has it, please report it",

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 import attrs
 
-from cxsdk.cli import _checks, _screen
+from cxsdk.cli import _checks, _room, _screen
 from cxsdk.cli._checks import Finding
 from cxsdk.cli._values import above_zero
 from cxsdk.config import SETTINGS, SWITCHES, Setting, Settings, resolve
@@ -52,6 +52,7 @@ def run(options: argparse.Namespace) -> int:
         _checks.setup,
         _checks.versions,
         _checks.spool_place,
+        _room.room,
         _checks.leftovers,
         _checks.deliveries,
         _checks.switches,

@@ -28,6 +28,7 @@ class _Data(msgspec.Struct):
     family: str = "interaction"
     touchpoint: str | None = None
     count: int = 1
+    sink: str | None = None
 
 
 class _Glance(msgspec.Struct):
@@ -62,14 +63,14 @@ def _glance(payload: bytes) -> _Glance | None:
 
 class Losses:
     """
-    Count losses by (reason, family, touchpoint) until they can be written. Thread-safe.
+    Count losses by (reason, family, touchpoint, sink) until they can be written. Thread-safe.
     """
 
     def __init__(self, clock_ns: Callable[[], int], on_due: Callable[[], None]) -> None:
         self._clock_ns = clock_ns
         self._on_due = on_due
         self._lock = threading.RLock()
-        self._groups: dict[tuple[str, str, str], list[Any]] = {}
+        self._groups: dict[tuple[str, str, str, str | None], list[Any]] = {}
         self.due = False
 
     def add(
@@ -81,14 +82,17 @@ class Losses:
         count: int = 1,
         *,
         until_ns: int | None = None,
+        sink: str | None = None,
     ) -> None:
         """
         Add *count* events that happened at *time_ns*, or from then to *until_ns*.
+
+        *sink* is the only one that lost them; None: all did.
         """
-        key = (reason, family, touchpoint or "unknown")
+        key = (reason, family, touchpoint or "unknown", sink)
         with self._lock:
             if key not in self._groups and len(self._groups) >= _MOST_GROUPS:
-                key = (reason, family, "x_overflow")
+                key = (reason, family, "x_overflow", sink)
             group = self._groups.setdefault(key, [0, time_ns, time_ns])
             group[0] += count
             group[1] = min(group[1], time_ns)
@@ -105,16 +109,24 @@ class Losses:
         now = self._clock_ns()
         for payload in shed.payloads:
             glance = _glance(payload)
-            if glance is None:
-                self.add(shed.reason, "interaction", None, now)
-            elif glance.family == "loss":
-                # A lost loss record still counts what it counted.
-                lost = glance.data
-                self.add(shed.reason, lost.family, lost.touchpoint, glance.time_ns, lost.count)
-            else:
-                where = glance.data.where
-                touchpoint = where.touchpoint if where else None
-                self.add(shed.reason, glance.family, touchpoint, glance.time_ns)
+            for sink in shed.sinks or (None,):
+                if glance is None:
+                    self.add(shed.reason, "interaction", None, now, sink=sink)
+                elif glance.family == "loss":
+                    self._add_again(shed.reason, glance, sink)
+                else:
+                    where = glance.data.where
+                    touchpoint = where.touchpoint if where else None
+                    self.add(shed.reason, glance.family, touchpoint, glance.time_ns, sink=sink)
+
+    def _add_again(self, reason: str, glance: _Glance, sink: str | None) -> None:
+        """
+        Count again what a lost loss record counted; for a sink that it did not concern, nothing.
+        """
+        lost = glance.data
+        if lost.sink is None or sink is None or sink == lost.sink:
+            about = (lost.family, lost.touchpoint, glance.time_ns, lost.count)
+            self.add(reason, *about, sink=sink or lost.sink)
 
     def take(self) -> list[dict[str, Any]]:
         """
@@ -131,8 +143,9 @@ class Losses:
                 "count": count,
                 "from": rfc3339_ns(first),
                 "to": rfc3339_ns(last),
+                **({} if sink is None else {"sink": sink}),
             }
-            for (reason, family, touchpoint), (count, first, last) in groups.items()
+            for (reason, family, touchpoint, sink), (count, first, last) in groups.items()
         ]
 
     def give_back(self, data: dict[str, Any]) -> None:
@@ -141,5 +154,11 @@ class Losses:
         """
         first, last = (to_ns(datetime.fromisoformat(data[name])) for name in ("from", "to"))
         self.add(
-            data["reason"], data["family"], data["touchpoint"], first, data["count"], until_ns=last
+            data["reason"],
+            data["family"],
+            data["touchpoint"],
+            first,
+            data["count"],
+            until_ns=last,
+            sink=data.get("sink"),
         )

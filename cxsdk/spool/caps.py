@@ -179,7 +179,7 @@ class Caps:
         Give up a segment's records of one class (None: all), move the others; return the bytes.
         """
         spool = self._spool
-        shed: list[bytes] = []
+        shed: dict[tuple[str, ...], list[bytes]] = {}
         frames = self._frames(segment)
         if frames is None:
             return 0
@@ -193,10 +193,11 @@ class Caps:
                     pass  # no room to move it to: it goes as well
                 else:
                     continue
-            if spool._give_up(segment, frame, reason):
-                shed.append(frame.payload)
-        if shed:
-            spool._shed(reason, shed)
+            losers = spool._give_up(segment, frame, reason)
+            if losers:
+                shed.setdefault(losers, []).append(frame.payload)
+        for losers, payloads in shed.items():
+            spool._shed(reason, payloads, losers)
         freed = segment.filled
         for reading in segment.readings.values():
             reading.position = segment.mark[0]

@@ -285,46 +285,47 @@ class Desk(Figures):
                 pass
 
     def _make_way(self, need: int, kind: int) -> bool:
-        shed: list[bytes] = []
+        shed: dict[tuple[str, ...], list[bytes]] = {}
         for each in self._sheddable(kind):
             if self._budget.fits(need):
                 break  # the dearer class is not touched for the slack alone
-            shed += self._shed_kind(each, need)
-        if shed:
-            self._shed("memory", shed)
+            self._shed_kind(each, need, shed)
+        for losers, payloads in shed.items():
+            self._shed("memory", payloads, losers)
         return self._budget.fits(need)
 
-    def _shed_kind(self, kind: int, need: int) -> list[bytes]:
+    def _shed_kind(self, kind: int, need: int, shed: dict[tuple[str, ...], list[bytes]]) -> None:
         """
-        Give up the oldest of a class until there is some room again, in one pass.
+        Give up the oldest of a class until there is some room again, in one pass; add them to
+        *shed*, by the sinks that lost them.
         """
-        shed: list[bytes] = []
         for segment in self._bulk.segments:
             if not isinstance(segment, MemorySegment):
                 continue
             for frame in segment.shed_order(kind):
                 if not self._budget.is_tight(need):
                     break
-                shed.append(frame.payload)
-                self._give_up(segment, frame, "memory")
+                losers = self._give_up(segment, frame, "memory")
+                if losers:
+                    shed.setdefault(losers, []).append(frame.payload)
                 segment.blank(frame)
             self._free(segment)
-        return shed
 
-    def _give_up(self, segment: Segment, frame: Frame, reason: str) -> int:
+    def _give_up(self, segment: Segment, frame: Frame, reason: str) -> tuple[str, ...]:
         """
-        Settle one record for all sinks that had still to get it; return for how many.
+        Settle one record for all sinks that had still to get it; return their names.
         """
-        count = 0
+        losers = []
         for sink, reading in segment.readings.items():
             if reading.give_up(frame.offset):
-                count += 1
+                losers.append(sink)
                 if sink in self._accounts:
                     self._accounts[sink].dropped[reason] += 1
-        return count
+        return tuple(losers)
 
-    def _shed(self, reason: str, payloads: Sequence[bytes]) -> None:
-        shed = Shed(reason, tuple(payloads))
+    def _shed(self, reason: str, payloads: Sequence[bytes], losers: tuple[str, ...] = ()) -> None:
+        # Named only where some are spared: what everyone lost is nobody's in particular.
+        shed = Shed(reason, tuple(payloads), losers if {*self._accounts} - {*losers} else ())
         self._told.append(lambda: self._on_shed(shed))
 
     def _after_roll(self) -> None:

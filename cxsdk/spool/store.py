@@ -317,6 +317,19 @@ class Store(Desk):
         if self._options.sync == "never" or now < self._sync_at:
             return
         self._sync_at = now + self._options.sync_interval
+        self.sync()
+
+    def sync(self) -> None:
+        """
+        Bring what was appended so far to the disk itself, unless the policy is ``never``.
+
+        Blocks on the disk. Thread-safe.
+
+        Raises:
+            OSError: the disk refused.
+        """
+        if self._options.sync == "never":
+            return
         home = self._home
         if home is not None and not home.synced:
             # Without its manifest a directory is nobody's after a power cut.
@@ -326,5 +339,11 @@ class Store(Desk):
             for segment in tuple(track.segments):
                 # Those that filled up since the last time as well.
                 if isinstance(segment, FileSegment):
-                    with contextlib.suppress(FileNotFoundError):  # delivered meanwhile
-                        segment.sync()
+                    _sync_segment(segment)
+
+
+def _sync_segment(segment: FileSegment) -> None:
+    for _ in range(2):  # it may be renamed by its sealing once, or be delivered meanwhile
+        with contextlib.suppress(FileNotFoundError):
+            segment.sync()
+            return

@@ -38,7 +38,7 @@ CHECKED = {
 
 SOURCES = {
     path: path.read_text("utf-8")
-    for room in ("pipeline", "spool", "delivery", "instrument", "sinks")
+    for room in ("pipeline", "spool", "delivery", "instrument", "sinks", "outbox")
     for path in sorted((ROOT / "cxsdk" / room).glob("*.py"))
 }
 SOURCES[ROOT / "cxsdk" / "client.py"] = (ROOT / "cxsdk" / "client.py").read_text("utf-8")
@@ -142,6 +142,7 @@ def test_every_reason_of_a_dropped_event_is_explained():
         r'code="(\w+)"',
     )
     codes = {errors.InvalidEventError("x", "y").code, errors.EncodeError.code}
+    codes.add(errors.OutboxError.code)
     assert listed("## An event was not taken") == literal | codes
 
 

@@ -17,7 +17,7 @@ from cxsdk.errors import SpoolError
 from cxsdk.spool import FileSpool, inspect, workshop
 from cxsdk.typing import Sink
 
-__all__ = ["configure", "run"]
+__all__ = ["carry", "configure", "run"]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -85,17 +85,25 @@ def _drain_group(
     spool = workshop.by_hand(root, service, environment, {options.sink: sink.fingerprint})
     try:
         total = sum(_adopt(spool, each) for each in found)
-        with (
-            _screen.progress(f"drain {service}/{environment}", total) as bar,
-            Courier(spool, sink, patience=options.patience, name=options.sink) as courier,
-        ):
-            courier.hurry()
-            while courier.pending and not courier.is_stuck():
-                courier.wait()
-                bar.at(courier.delivered, f"{courier.delivered} delivered {courier.trouble()}")
-            return _report(f"{service}/{environment}", courier)
+        return carry(spool, options.sink, sink, total, options.patience)
     finally:
         spool.close()
+
+
+def carry(spool: FileSpool, name: str, sink: Sink, total: int, patience: float) -> bool:
+    """
+    Deliver what *spool* holds for the sink *name*, and say what came of it; True: all went.
+    """
+    whose = f"{spool.service}/{spool.environment}"
+    with (
+        _screen.progress(f"deliver {whose}", total) as bar,
+        Courier(spool, sink, patience=patience, name=name) as courier,
+    ):
+        courier.hurry()
+        while courier.pending and not courier.is_stuck():
+            courier.wait()
+            bar.at(courier.delivered, f"{courier.delivered} delivered {courier.trouble()}")
+        return _report(whose, courier)
 
 
 def _adopt(spool: FileSpool, found: inspect.Found) -> int:

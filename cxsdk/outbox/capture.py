@@ -1,0 +1,143 @@
+"""
+Capture into a host's transaction: the same steps, and a row at the end instead of the spool.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cxsdk._ledger import Ledger
+from cxsdk.errors import OutboxError
+from cxsdk.outbox.host import Host
+from cxsdk.outbox.row import Row
+from cxsdk.pipeline.capture import Capture, diversions
+from cxsdk.pipeline.draft import Draft
+from cxsdk.pipeline.encode import Encoder
+from cxsdk.pipeline.loss import Losses
+from cxsdk.typing import Dropped, Lane, Shed
+
+__all__ = ["TransactionCapture", "UnnumberedEncoder"]
+
+
+class UnnumberedEncoder(Encoder):
+    """
+    Writes events without ``sdk``: whether a transaction's events exist is not known before its
+    end, and numbers that were rolled back would look like events that were lost.
+    """
+
+    def __init__(self, capture: Capture) -> None:
+        super().__init__(capture.settings, capture.gate, capture.touchpoints, capture.instance)
+
+    def interaction(
+        self, draft: Draft, duration_ms: int, said: str | None, state: str, seq: int
+    ) -> bytes:
+        """
+        Encode ``interaction.completed``; see `Encoder.interaction`.
+        """
+        numbered = super().interaction(draft, duration_ms, said, state, seq)
+        return numbered.removesuffix(f"{self._tail}{seq}}}}}}}".encode()) + b"}}"
+
+    def wire(self, draft: Draft, said: str | None, state: str, lane: str) -> dict[str, Any]:
+        """
+        Return the JSON object of *draft*; see `Encoder.wire`.
+        """
+        wire = super().wire(draft, said, state, lane)
+        del wire["data"]["sdk"]
+        return wire
+
+
+class _Books(Ledger):
+    """
+    The client's ledger, for events that may yet be rolled back: only a refusal is final.
+
+    What was written counts as offered when the relay hands it to the spool.
+    """
+
+    def __init__(self, books: Ledger) -> None:
+        self._books = books
+
+    def refuse(self, reason: str) -> None:
+        """
+        Count one event that was offered and not accepted.
+        """
+        self._books.offered.add()
+        self._books.refuse(reason)
+
+    def note(self, what: str, count: int = 1) -> None:
+        """
+        Count something worth a look.
+        """
+        self._books.note(what, count)
+
+
+def _unoffered() -> int:
+    return 0
+
+
+class TransactionCapture(Capture):
+    """
+    The capture of one client, ending in one transaction. For the thread that owns that.
+
+    Args:
+        main: the client's own capture, with which everything but the end is shared.
+
+        encoder: the client's encoder of unnumbered events.
+
+        host: the transaction.
+
+        on_commit: called once for each event that was written, when it is committed.
+    """
+
+    def __init__(
+        self, main: Capture, encoder: UnnumberedEncoder, host: Host, on_commit: Any
+    ) -> None:
+        # A copy, not a new one: this is made in a request.
+        self.__dict__.update(main.__dict__)
+        self.encoder = encoder
+        self._main = main
+        self._host = host
+        self._on_commit = on_commit
+        self._ledger = _Books(main._ledger)
+        self._offer = _unoffered
+        self._is_plain = False
+        self.losses = Losses(main.time_ns, self._lost_some)
+
+    def _keep(self, draft: Draft, lane: Lane, payload: bytes, kind: int) -> bool | Dropped:
+        if diversions:
+            for divert in diversions:
+                divert(payload)
+            return False
+        if self._spool is None:
+            return self._drop("no_collector")
+        settings = self.settings
+        row = Row(settings.service, settings.environment, lane, kind, draft.known.tag, payload)
+        self._host.write(row, lambda error: self._unwritten(row, error))
+        self._host.after_commit(self._on_commit)
+        if self.listeners:
+            self._host.after_commit(lambda: self._main._tell(payload))
+        return True
+
+    def _unwritten(self, row: Row, error: OutboxError) -> None:
+        """
+        Count a row that was taken and could not be written before the commit.
+
+        Raises:
+            OutboxError: *error*, in strict mode.
+        """
+        self.losses.add_shed(Shed(error.code, [row.payload]))
+        self.reject(error)
+
+    def _lost_some(self) -> None:
+        # Nothing is short of what was rolled back, so this is written down after the commit.
+        self._host.after_commit(self._write_losses_of_main)
+
+    def _write_losses_of_main(self) -> None:
+        for data in self.losses.take():
+            self._main.losses.give_back(data)
+        self._main.write_losses()
+
+    def _unplain(self) -> None:
+        pass
+
+    def _set_plain(self) -> None:
+        pass

@@ -1,0 +1,3 @@
+"""
+Migrations of the outbox's table.
+"""
