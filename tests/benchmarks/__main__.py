@@ -26,8 +26,14 @@ from tests.benchmarks.subjects import CORE_IMPORT, SUBJECTS, versions
 ROOT = Path(__file__).resolve().parents[2]
 Results = dict[str, dict[str, list[dict[str, Any]]]]
 
-EVENTS = {"capture": 10_000, "loop": 10_000, "paced": 2500, "throughput": 20_000}
-QUICK = {"capture": 300, "loop": 300, "paced": 200, "throughput": 500}
+EVENTS = {
+    "capture": 10_000,
+    "strangers": 5000,
+    "loop": 10_000,
+    "paced": 2500,
+    "throughput": 20_000,
+}
+QUICK = {"capture": 300, "strangers": 300, "loop": 300, "paced": 200, "throughput": 500}
 MEASURES = (*EVENTS, "import", "backlog")
 
 
