@@ -157,7 +157,8 @@ class Capture:
                 if isinstance(error, CXError) or not is_ours(error):
                     raise
                 self._ledger.note("attribute_unsupported")
-                draft.attributes = plain(draft.attributes)
+                # Cleaned and not only made plain: what JSON refused may not be what it equals.
+                draft.attributes = self.words.clean(draft.attributes or {})
                 payload = self.encoder.interaction(draft, duration_ms, said, state, seq)
             if len(payload) > self._most_bytes:
                 shorten(draft)

@@ -26,6 +26,7 @@ from cxsdk.spool._record import (
     pack_head,
     pack_header,
     parse,
+    run,
     void,
 )
 from cxsdk.typing import Lane
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["BELL_BYTES", "BELL_RECORDS", "FileSegment", "Segment"]
 
 _CHUNK = 256 * 1024
+# A whole batch at the usual limits, so that a lease reads once.
+_RUN = 512 * 1024
 _NEVER = 1 << 62
 BELL_RECORDS = 500
 BELL_BYTES = 256 * 1024
@@ -121,6 +124,18 @@ class Segment:
             OSError: the file cannot be read.
         """
         raise NotImplementedError
+
+    def run(
+        self, start: int, most: int, room: int
+    ) -> tuple[list[tuple[int, int, bytes]], int, bool]:
+        """
+        Return the records from offset *start* on until something else stands there, which
+        `frames` tells; see `cxsdk.spool._record.run`.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        return [], start, False
 
     def frame(self, offset: int) -> Frame | None:
         """
@@ -293,6 +308,18 @@ class FileSegment(Segment):
                 yield frame
                 at = frame.end - start
             start += at
+
+    def run(
+        self, start: int, most: int, room: int
+    ) -> tuple[list[tuple[int, int, bytes]], int, bool]:
+        """
+        Return the records from offset *start* on until something else stands there.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        needed = min(_RUN, room + most * OVERHEAD)
+        return run(self.read(start, min(self.mark[0], start + needed)), start, most, room)
 
     def _frame_or_gap(self, start: int, tail: int) -> Frame:
         data = self.read(start, tail)

@@ -74,15 +74,18 @@ def _properties(fact: Facts) -> dict[str, Any]:
     }
 
 
-def cxsdk(url: str, directory: Path, **spool: Any) -> tuple[Emit, Finish]:
+def cxsdk(
+    url: str, directory: Path, *, compress: bool | None = None, **spool: Any
+) -> tuple[Emit, Finish]:
     """
     cxsdk: scope, interaction, eleven attributes; redaction on, durable spool.
     """
     import cxsdk as cx
+    from cxsdk.sinks.http import HttpSink
 
     cx.init(
         service="bench",
-        collector=url,
+        collector=HttpSink(url, compress=compress),
         spool=cx.SpoolOptions(directory=directory, **spool),
         privacy=cx.PrivacyOptions(redact=True),
     )

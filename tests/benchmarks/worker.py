@@ -174,6 +174,7 @@ MEASURES: dict[str, Callable[[argparse.Namespace, Emit, Finish], dict[str, Any]]
     "loop": loop,
     "paced": paced,
     "throughput": throughput,
+    "compressed": throughput,
     "backlog": backlog,
 }
 
@@ -182,6 +183,8 @@ def _started(args: argparse.Namespace, directory: Path) -> tuple[Emit, Finish]:
     subject = SUBJECTS[args.subject]
     if args.measure == "backlog":
         started = subject.start("http://127.0.0.1:9", directory, max_bytes=2**32, min_free_bytes=0)
+    elif args.measure == "compressed":
+        started = subject.start(args.url, directory, compress=True)
     else:
         started = subject.start(args.url, directory)
     emit, finish = started
