@@ -29,6 +29,7 @@ __all__ = [
     "Header",
     "encode",
     "find",
+    "pack_begin",
     "pack_crc",
     "pack_head",
     "pack_header",
@@ -53,6 +54,7 @@ HEADER_BYTES = _HEADER.size
 _NOTHING = b"\x00\x00\x00\x00"
 
 pack_head = struct.Struct("<IQB8s").pack
+pack_begin = struct.Struct("<4sI").pack
 pack_crc = struct.Struct("<I").pack
 
 

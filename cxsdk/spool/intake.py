@@ -13,7 +13,7 @@ from zlib import crc32
 from cxsdk._clock import Clock
 from cxsdk.config import SpoolOptions
 from cxsdk.errors import SpoolFullError
-from cxsdk.spool._record import COMMIT, OVERHEAD, pack_crc, pack_head
+from cxsdk.spool._record import COMMIT, OVERHEAD, pack_begin, pack_head
 from cxsdk.spool.buffer import Budget, MemorySegment
 from cxsdk.spool.reading import Reading
 from cxsdk.spool.segment import FileSegment, Segment
@@ -114,10 +114,12 @@ class Intake:
                     if end <= segment.limit and count < segment.watch:
                         view: Any = segment.view
                         body = pack_head(size, segment.first_seq + count, kind, tag) + payload
-                        view[tail + 4 : end] = pack_crc(crc32(body)) + body
+                        view[tail + 8 : end] = body
+                        begin = pack_begin(COMMIT, crc32(body))
                         # No call from here to the mark, so that no signal handler runs between:
-                        # a record is whole and published, or it is overwritten by the next.
-                        view[tail : tail + 4] = COMMIT
+                        # a record is whole and published, or it is overwritten by the next. The
+                        # commit word comes last, in one store with its neighbour.
+                        view[tail : tail + 8] = begin
                         segment.mark = (end, count + 1)
                         return True
                 except BaseException:
