@@ -10,12 +10,13 @@ import time
 
 from cxsdk import _fork
 
-__all__ = ["keyed_id", "new_id"]
+__all__ = ["Minter", "keyed_id", "new_id"]
 
 
-class _Minter:
+class Minter:
     """
-    What the UUIDv7 texts of one process are made of; about 0.3 µs each, no lock.
+    Makes the UUIDv7 texts of one process; about 0.3 µs each, no lock. Whoever keeps one throws
+    it away in a forked child.
 
     RFC 9562 §6.2: 48 bits of milliseconds, then 26 random bits fixed for the process, then a
     48-bit counter that starts at a random place. So ids never repeat in a process, also when
@@ -29,8 +30,20 @@ class _Minter:
         self.count = itertools.count((seed >> 26) & ((1 << 47) - 1)).__next__
         self.head: tuple[int, str] = (0, "")
 
+    def mint(self, now_ns: int) -> str:
+        """
+        Return a new UUIDv7 as text.
+        """
+        ms = now_ns // 1_000_000
+        last, head = self.head
+        if ms > last:
+            text = "%012x" % ms  # noqa: UP031 - half the time of an f-string here
+            head = f"{text[:8]}-{text[8:]}{self.node}"
+            self.head = (ms, head)
+        return head + "%012x" % self.count()  # noqa: UP031
 
-_minter = _Minter()
+
+_minter = Minter()
 
 
 def new_id(now_ns: int | None = None) -> str:
@@ -42,14 +55,8 @@ def new_id(now_ns: int | None = None) -> str:
     """
     global _minter
     if _fork.page[0] != _minter.generation:
-        _minter = _Minter()
-    ms = (time.time_ns() if now_ns is None else now_ns) // 1_000_000
-    last, head = _minter.head
-    if ms > last:
-        text = "%012x" % ms  # noqa: UP031 - half the time of an f-string here
-        head = f"{text[:8]}-{text[8:]}{_minter.node}"
-        _minter.head = (ms, head)
-    return head + "%012x" % _minter.count()  # noqa: UP031
+        _minter = Minter()
+    return _minter.mint(time.time_ns() if now_ns is None else now_ns)
 
 
 def keyed_id(source: str, key: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 __all__ = ["Scope", "as_purposes", "current_interaction", "current_scope", "is_other", "scope"]
 
@@ -48,6 +48,23 @@ def as_purposes(said: Any) -> Any:
 
 def _over(ours: tuple[Any, ...], theirs: tuple[Any, ...]) -> Any:
     return tuple(b if a is None else a for a, b in zip(ours, theirs, strict=True))
+
+
+class Further(TypedDict, total=False):
+    """
+    What a scope may say beside customer and session.
+    """
+
+    anonymous: str | None
+    account: str | None
+    channel: str | None
+    medium: str | None
+    location: str | None
+    locale: str | None
+    tz: str | None
+    consent: str | None
+    purposes: tuple[str, ...] | None
+    correlation: str | None
 
 
 class Scope:
@@ -100,9 +117,26 @@ class Scope:
         self,
         *,
         customer: str | int | None = None,
+        session: str | None = None,
+        # Gathered, because the interpreter looks up each keyword default that a call leaves out:
+        # twelve named ones would double the price of a scope.
+        **further: Unpack[Further],
+    ) -> None:
+        self.who: Who = (customer, None, None, session)
+        self.where: Where = NOWHERE
+        self.consent: str | None = None
+        self.purposes: tuple[str, ...] | None = None
+        self.correlation: str | None = None
+        self.last: str | None = None
+        self._is_new = True
+        if further:
+            self._say(**further)
+
+    def _say(
+        self,
+        *,
         anonymous: str | None = None,
         account: str | None = None,
-        session: str | None = None,
         channel: str | None = None,
         medium: str | None = None,
         location: str | None = None,
@@ -112,16 +146,12 @@ class Scope:
         purposes: tuple[str, ...] | None = None,
         correlation: str | None = None,
     ) -> None:
-        self.who: Who = (customer, anonymous, account, session)
-        if channel is medium is location is locale is tz is None:
-            self.where: Where = NOWHERE
-        else:
+        self.who = (self.who[0], anonymous, account, self.who[3])
+        if not (channel is medium is location is locale is tz is None):
             self.where = (channel, medium, location, locale, tz)
         self.consent = consent
         self.purposes = as_purposes(purposes)
         self.correlation = correlation
-        self.last: str | None = None
-        self._is_new = True
 
     def _inside(self, outer: Scope) -> Scope:
         """

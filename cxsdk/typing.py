@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import attrs
+import msgspec
 
 if TYPE_CHECKING:
     from cxsdk._ledger import SinkCounts
@@ -156,11 +157,13 @@ class Kind:
     MASK = 0x7F
 
 
-@attrs.define(slots=True, frozen=True, eq=False)
-class Record:
+class Record(msgspec.Struct, frozen=True, eq=False, gc=False):
     """
     One spooled event, as a sink gets it.
     """
+
+    # A struct and not attrs, since one is made per event: a frozen attrs object costs six times
+    # as much. Out of the collector's sight, which is safe because nothing it holds leads back.
 
     payload: bytes
     """A whole CloudEvent in JSON, UTF-8."""
@@ -195,7 +198,13 @@ class Batch:
         """
         Return the CloudEvents JSON batch: the spooled bytes, joined, never decoded.
         """
-        return b"[" + b",".join([record.payload for record in self.records]) + b"]"
+        payloads = [record.payload for record in self.records]
+        if not payloads:
+            return b"[]"
+        # Brackets onto the ends and not around the whole: half a megabyte is copied once.
+        payloads[0] = b"[" + payloads[0]
+        payloads[-1] += b"]"
+        return b",".join(payloads)
 
 
 class Spool(Protocol):

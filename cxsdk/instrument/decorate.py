@@ -15,7 +15,7 @@ from typing import Any
 from cxsdk.errors import ConfigurationError
 from cxsdk.instrument.arguments import finder
 from cxsdk.instrument.checks import check_reason
-from cxsdk.instrument.interaction import Interaction
+from cxsdk.instrument.interaction import Interaction, begun
 from cxsdk.scope import current_interaction
 
 __all__ = ["decorate"]
@@ -105,7 +105,7 @@ def _opener(template: Interaction, function: Callable[..., Any]) -> Open:
                 customer = find(args, kwargs)
             except Exception as error:  # noqa: BLE001 - the finder is the host's code
                 source.wrong(error)
-        return Interaction(source, site, customer, fails, options)
+        return begun(source, site, customer, fails, options)
 
     return opens
 

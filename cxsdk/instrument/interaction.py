@@ -15,6 +15,7 @@ from cxsdk.errors import CXError, InvalidEventError
 from cxsdk.instrument.checks import FACTS, no_such_fact, refs_wire, settle
 from cxsdk.instrument.outcome import IGNORED, judge
 from cxsdk.instrument.said import Said
+from cxsdk.pipeline.customers import Known
 from cxsdk.pipeline.draft import Draft
 from cxsdk.scope import NOBODY, Scope, Who, current_interaction, current_scope, is_other
 from cxsdk.typing import Accepted, Dropped
@@ -22,7 +23,7 @@ from cxsdk.typing import Accepted, Dropped
 if TYPE_CHECKING:
     from cxsdk.pipeline.capture import Capture
 
-__all__ = ["Interaction", "ambient_customer"]
+__all__ = ["Interaction", "ambient_customer", "begun"]
 
 F = TypeVar("F")
 
@@ -66,21 +67,19 @@ class Interaction(Said):
     customer: Any
     """The host's id of the customer; None: the scope's."""
 
-    def __init__(
-        self, source: Any, site: Any, customer: Any = None, fails: Any = None, options: Any = None
-    ) -> None:
-        self._source = source
-        self._site = site
-        self.customer = customer
-        self._fails = fails
-        self._options = options
-        self._capture: Capture | None = None
-        self._id: str | None = None
-        self._refs: dict[str, Any] | None = None
-        self._result: Any = None
-        # Facts of the standard and slips of the pen alike land here; `_complete` tells them apart.
-        self._fields: dict[str, Any] = self.__dict__
-        self.attributes = {}
+    _source: Any
+    _site: Any
+    _fails: Any
+    _options: Any
+    _capture: Capture | None
+    _id: str | None
+    _refs: dict[str, Any] | None
+    _result: Any
+    _fields: dict[str, Any]
+    _scope: Scope | None
+    _began: int
+    _began_ns: int
+    _token: Any
 
     # ---- entering and leaving -------------------------------------------------------------
 
@@ -100,7 +99,7 @@ class Interaction(Said):
                 self._began_ns = capture.time_ns()
                 self._began = capture.monotonic_ns()
                 self._capture = capture
-                if capture.settings.capture.started:
+                if capture.says_started:
                     self._say_started(capture)
         except Exception as error:
             if not is_ours(error):
@@ -224,52 +223,69 @@ class Interaction(Said):
 
     def _finish(self, capture: Capture) -> bool | Dropped:
         elapsed = capture.monotonic_ns() - self._began
+        scope = self._scope
+        customer, who = self.customer, NOBODY if scope is None else scope.who
+        if customer is None:
+            outer = self._token.old_value
+            if type(outer) is Interaction:
+                customer = ambient_customer(outer, scope)
+        if customer is not None and customer != who[0]:
+            scope, who = _serving(customer, scope)
+        if self._id is None:
+            self._id = capture.mint(self._began_ns)
+        customers = capture.customers
+        try:
+            known = customers.memo.get(who) or customers.resolve(who)
+        except TypeError:
+            known = customers.resolve(who)  # what cannot be a key: refused there by name
         fields = self._fields
-        if "outcome" not in fields:
-            fields["outcome"] = "success"
+        facts = len(fields)
+        if (
+            (not facts or facts == ("goal_met" in fields) + ("outcome" in fields))
+            and self._refs is None
+            and type(self.attributes) is dict
+        ):
+            kept = capture.contact(self, known, scope, elapsed)
+            if kept is not None:
+                if scope is not None:
+                    scope.last = self._id
+                return kept
+        return self._finish_with_care(capture, known, scope, elapsed)
+
+    def _finish_with_care(
+        self, capture: Capture, known: Known, scope: Scope | None, elapsed: int
+    ) -> bool | Dropped:
+        """
+        Capture what is not of the common shape, by way of a draft.
+        """
+        fields = self._fields
+        fields.setdefault("outcome", "success")
         if (
             len(fields) > 1 + ("goal_met" in fields)
             or self._refs is not None
             or type(self.attributes) is not dict
         ):
             fields = self._complete(capture, elapsed // 1_000_000)
-        scope: Scope | None = self._scope
-        customer = self.customer
-        if customer is None:
-            customer = ambient_customer(self._token.old_value, scope)
-        who: Who
-        if scope is None:
-            who = NOBODY if customer is None else (customer, None, None, None)
-        else:
-            who = scope.who
-            if customer is not None and customer != who[0]:
-                scope, who = _serving(customer, scope)
-        if self._id is None:
-            self._id = new_id(self._began_ns)
-        customers = capture.customers
-        try:
-            known = customers.memo.get(who) or customers.resolve(who)
-        except TypeError:
-            known = customers.resolve(who)  # what cannot be a key: refused there by name
-        draft = Draft(
-            "interaction",
-            "completed",
-            known,
-            # The wall clock may jump while the call runs; the length of the call is known.
-            self._began_ns + elapsed,
-            self._id,
-            fields,
-        )
-        draft.site = self._site
-        draft.attributes = self.attributes
+        draft = self._draft(known, scope, elapsed, fields)
         if scope is None:
             return capture.interaction(draft, elapsed // 1_000_000, None, None)
-        draft.where = scope.where
-        if scope.correlation is not None:
-            draft.correlation = scope.correlation
-            draft.is_linked = True
         scope.last = self._id
         return capture.interaction(draft, elapsed // 1_000_000, scope.consent, scope.purposes)
+
+    def _draft(
+        self, known: Known, scope: Scope | None, elapsed: int, fields: dict[str, Any]
+    ) -> Draft:
+        # The wall clock may jump while the call runs; the length of the call is known.
+        time_ns = self._began_ns + elapsed
+        draft = Draft("interaction", "completed", known, time_ns, self.interaction_id, fields)
+        draft.site = self._site
+        draft.attributes = self.attributes
+        if scope is not None:
+            draft.where = scope.where
+            if scope.correlation is not None:
+                draft.correlation = scope.correlation
+                draft.is_linked = True
+        return draft
 
     def _complete(self, capture: Capture, duration_ms: int) -> dict[str, Any]:
         """
@@ -328,10 +344,34 @@ class Interaction(Said):
         self._source.wrong(error)
 
 
-def _serving(customer: Any, scope: Scope) -> tuple[Scope, Who]:
+_new = object.__new__
+
+
+def begun(
+    source: Any, site: Any, customer: Any = None, fails: Any = None, options: Any = None
+) -> Interaction:
+    """
+    Return an interaction at *site*, not yet entered. No constructor: half the price of one.
+    """
+    made = _new(Interaction)
+    made._source = source
+    made._site = site
+    made.customer = customer
+    made._fails = fails
+    made._options = options
+    made._capture = made._id = made._refs = made._result = None
+    # Facts of the standard and slips of the pen alike land here; `_complete` tells them apart.
+    made._fields = made.__dict__
+    made.attributes = {}
+    return made
+
+
+def _serving(customer: Any, scope: Scope | None) -> tuple[Scope | None, Who]:
     """
     Return *scope* and its ids as they hold for *customer*, who is named on the call.
     """
+    if scope is None:
+        return None, (customer, None, None, None)
     who = scope.who
     if who[0] is None:
         return scope, (customer, None, None, who[3])

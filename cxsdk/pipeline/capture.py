@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from cxsdk import _fork
 from cxsdk._clock import Clock
 from cxsdk._guard import caller, is_ours, voice
-from cxsdk._ids import new_id
+from cxsdk._ids import Minter, new_id
 from cxsdk._ledger import Ledger
 from cxsdk.config import Settings
 from cxsdk.errors import CXError, InvalidEventError, SpoolFullError
@@ -28,6 +28,7 @@ from cxsdk.pipeline.loss import Losses
 from cxsdk.pipeline.plain import plain
 from cxsdk.pipeline.redact import Redactor
 from cxsdk.pipeline.sample import Sampler
+from cxsdk.pipeline.short import ShortWay
 from cxsdk.pipeline.touchpoints import Touchpoints
 from cxsdk.pipeline.words import Words, shorten, shorten_fact
 from cxsdk.typing import Accepted, Dropped, Kind, Lane, Listener, Processor, Spool
@@ -87,6 +88,8 @@ class Capture:
         self._spool = spool
         self._ledger = ledger
         self._offer = ledger.offered.add
+        self.mint = Minter().mint
+        self.says_started = settings.capture.started
         self.time_ns = clock.time_ns
         self.monotonic_ns = clock.monotonic_ns
         self._next: dict[str, Callable[[], int]] = {
@@ -108,6 +111,7 @@ class Capture:
         self._is_plain = False
         self._append = spool.append if spool is not None else _nowhere
         self.withdraw = on_withdrawal
+        self.contact = ShortWay(self, diversions).take
 
     # ---- interactions: the hot path -------------------------------------------------------
 
@@ -153,7 +157,8 @@ class Capture:
                 if isinstance(error, CXError) or not is_ours(error):
                     raise
                 self._ledger.note("attribute_unsupported")
-                draft.attributes = plain(draft.attributes)
+                # Cleaned and not only made plain: what JSON refused may not be what it equals.
+                draft.attributes = self.words.clean(draft.attributes or {})
                 payload = self.encoder.interaction(draft, duration_ms, said, state, seq)
             if len(payload) > self._most_bytes:
                 shorten(draft)

@@ -27,7 +27,7 @@ class Known:
     A customer as the wire knows them. Shared by all threads; only *text*, a memo, ever changes.
     """
 
-    __slots__ = ("block", "is_known", "partition", "session", "tag", "text")
+    __slots__ = ("block", "is_known", "links", "partition", "session", "tag", "text")
 
     def __init__(
         self,
@@ -41,6 +41,8 @@ class Known:
         self.block = block
         self.session = session
         self.partition = partition
+        self.links = "" if partition is None else f',"partitionkey":"{partition}"'
+        """What the customer alone adds to the envelope, encoded."""
         self.tag = tag
         self.is_known = is_known
         self.text: str | None = None
@@ -69,9 +71,13 @@ class Customers:
         from hashlib import blake2b
 
         hash_key = (key or b"cxsdk")[:64]
-        self._keyed = {
-            size: blake2b(digest_size=size, key=hash_key) for size in (_ID_BYTES, _TAG_BYTES)
+        # With the label in it the state has its key's block behind it: half of what is to do for
+        # a new session.
+        self._labelled = {
+            label: blake2b(f"{label}\0".encode(), digest_size=_ID_BYTES, key=hash_key)
+            for label in ("anonymous", "session")
         }
+        self._tagging = blake2b(digest_size=_TAG_BYTES, key=hash_key)
         self.memo: dict[Who, Known] = {NOBODY: ANONYMOUS}
         """For the hot path, which looks here before it calls `resolve`."""
         self.consents: dict[bytes, str] = {}
@@ -152,19 +158,18 @@ class Customers:
         return block
 
     def _hash(self, label: str, value: str) -> str:
-        return self._digest(f"{label}\0{value}", _ID_BYTES).hex()
-
-    def _digest(self, text: str, size: int) -> bytes:
         # A copy of the keyed state: half the price of keying it again for every new session.
-        state = self._keyed[size].copy()
-        state.update(text.encode("utf-8", "surrogatepass"))
-        return state.digest()
+        state = self._labelled[label].copy()
+        state.update(value.encode("utf-8", "surrogatepass"))
+        return state.hexdigest()
 
     def tag(self, wire_id: str) -> bytes:
         """
         Return the 8 bytes under which the spool finds the events of *wire_id* for erasure.
         """
-        return self._digest(wire_id, _TAG_BYTES)
+        state = self._tagging.copy()
+        state.update(wire_id.encode("utf-8", "surrogatepass"))
+        return state.digest()
 
     def remember_consent(self, known: Known, state: str) -> None:
         """
@@ -187,14 +192,16 @@ class Customers:
 
 def _opaque(value: Any, field: str, expected: str) -> str:
     text = _clean(value, field)
-    if _ADDRESS.fullmatch(text) and not _UUID.fullmatch(text):
+    # What the pattern can begin with, but for "@" further on: most ids are spared it.
+    looks_so = "@" in text or text[0] in "+(" or text[0].isdigit()
+    if looks_so and _ADDRESS.fullmatch(text) and not _UUID.fullmatch(text):
         got = "what looks like an e-mail address or a phone number"
         raise InvalidEventError(field, expected, got, code="customer_is_address")
     return text
 
 
 def _clean(value: Any, field: str) -> str:
-    if isinstance(value, bool) or not isinstance(value, (str, int)):
+    if type(value) is not str and (isinstance(value, bool) or not isinstance(value, (str, int))):
         # UUIDs and other id types have one obvious text; anything else is a mistake.
         if type(value).__name__ not in {"UUID", "ObjectId"}:
             raise InvalidEventError(field, "an id as text", type(value).__name__)

@@ -77,7 +77,7 @@ class Encoder:
         self._codec = codec
         self._quote = codec.encode_wire
         # The bare encoder: capture handles its errors, and a call less is a call less.
-        self._json = codec.encoder.encode
+        self.json = codec.encoder.encode
         self._words = gate.words
         self._gate = gate
         self._touchpoints = touchpoints
@@ -93,7 +93,7 @@ class Encoder:
         self._site_texts: dict[tuple[Site, Where], str] = {}
         self._who_texts: dict[tuple[Known, str | None, str, Any], str] = {}
         self._head = self._fixed_envelope("interaction", "completed")
-        self._ext = f',"ext":{{"{self._namespace}":'
+        self.ext = f',"ext":{{"{self._namespace}":'
         sdk = self._text({**self._sdk, "lane": "bulk", "seq": 0})
         self._tail = ',"sdk":' + sdk.removesuffix("0}")
 
@@ -127,38 +127,51 @@ class Encoder:
             TypeError, ValueError: an attribute holds what JSON cannot carry.
         """
         data = draft.data
-        event_id = draft.id
         known = draft.known
-        where = draft.where
         who = known.text
         if who is None or said is not None or self._words:
-            who = self._who(draft, said, state)
+            who = self.who(known, said, state, draft.purposes)
         encoder, place, site = draft.site.memo
-        if encoder is not self or place is not where or "performed_by" in data:
-            site = self._site(draft)
-        outcome = data["outcome"]
+        if encoder is not self or place is not draft.where or "performed_by" in data:
+            site = self.site(draft.site, draft.where, data.get("performed_by"))
+        rest = data["outcome"] + '"'
         met = data.get("goal_met")
-        rest = "" if met is None else f',"goal_met":"{met}"'
+        if met is not None:
+            rest += f',"goal_met":"{met}"'
         if len(data) > 1 + (met is not None):
             rest += self._rare(data)
         if draft.attributes:
-            rest += f"{self._ext}{self._json(draft.attributes).decode()}}}"
-        links = ""
-        if known.partition is not None or draft.is_linked or get_current():
+            rest += f"{self.ext}{self.json(draft.attributes).decode()}}}"
+        links = known.links
+        if draft.is_linked or get_current():
             links = self._links(draft)
+        return self.write(draft.id, draft.time_ns, links, site, who, duration_ms, rest, seq)
+
+    def write(
+        self,
+        event_id: str,
+        time_ns: int,
+        links: str,
+        site: str,
+        who: str,
+        duration_ms: int,
+        rest: str,
+        seq: int,
+    ) -> bytes:
+        """
+        Put an interaction together from its parts, each encoded and with the commas it needs.
+        """
         return (
             f'{self._head}{event_id}","subject":"interaction/{event_id}","time":"'
-            f'{rfc3339_ns(draft.time_ns)}"{links},"data":{{{site},"interaction_id":"{event_id}",'
-            f'{who}"duration_ms":{duration_ms},"outcome":"{outcome}"{rest}{self._tail}{seq}}}}}}}'
+            f'{rfc3339_ns(time_ns)}"{links},"data":{{{site},"interaction_id":"{event_id}",'
+            f'{who}"duration_ms":{duration_ms},"outcome":"{rest}{self._tail}{seq}}}}}}}'
         ).encode()
 
     def _links(self, draft: Draft) -> str:
         """
         Return the envelope's optional attributes in wire order.
         """
-        links = ""
-        if draft.known.partition is not None:
-            links = f',"partitionkey":"{draft.known.partition}"'
+        links = draft.known.links
         if draft.correlation is not None:
             self._correlation.check(draft.correlation, "correlation")
             links += ',"correlationid":' + self._text(draft.correlation)
@@ -173,20 +186,23 @@ class Encoder:
         rare = {name: data[name] for name in _RARE if name in data}
         return "," + self._text(rare)[1:-1] if rare else ""
 
-    def _who(self, draft: Draft, said: str | None, state: str) -> str:
-        known = draft.known
-        key = (known, said, state, draft.purposes)
+    def who(
+        self, known: Known, said: str | None, state: str, purposes: tuple[str, ...] | None
+    ) -> str:
+        """
+        Return customer, session and consent, with a comma behind them.
+        """
+        key = (known, said, state, purposes)
         text = self._who_texts.get(key)
         if text is not None:
             return text
-        fields: dict[str, Any] = {"customer": known.block}
+        text = f'"customer":{self._text(known.block)},'
         if known.session is not None:
-            fields["session_id"] = known.session
-        consent = self._gate.block(said, state, known, draft.purposes)
+            text += f'"session_id":"{known.session}",'
+        consent = self._gate.block(said, state, known, purposes)
         if consent is not None:
-            fields["consent"] = self._checked_consent(consent)
-        text = self._text(fields)[1:-1] + ","
-        if said is None and not draft.purposes and not self._words:
+            text += f'"consent":{self._text(self._checked_consent(consent))},'
+        if said is None and not purposes and not self._words:
             known.text = text
         else:
             if len(self._who_texts) >= _MOST_TEXTS:
@@ -199,8 +215,10 @@ class Encoder:
 
         return dump(load(Consent, block, "consent", strict=True))
 
-    def _site(self, draft: Draft) -> str:
-        site, where, party = draft.site, draft.where, draft.data.get("performed_by")
+    def site(self, site: Site, where: Where, party: Any = None) -> str:
+        """
+        Return the facts of a call site in the scope's place, and remember them there.
+        """
         try:
             text = self._site_texts.get((site, where)) if party is None else None
         except TypeError:

@@ -12,6 +12,8 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from cxsdk._guard import is_ours
+
 __all__ = ["DENY_KEYS", "Redactor"]
 
 DENY_KEYS: tuple[str, ...] = (
@@ -95,8 +97,8 @@ _LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _JOINT = "|"
 _KINDS = _table(_LETTERS + b"_,;!*~|", b"?")
 _SEPARATORS = b"-./"
-_LONG_NUMBER = "000000000"
-_ANY_NUMBER = "0000"
+_LONG_NUMBER = b"000000000"
+_ANY_NUMBER = b"0000"
 
 _UUID = b"xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"
 _HEX = bytes(
@@ -199,8 +201,9 @@ class Redactor:
                     break
             else:
                 return not short or self._are_plain(short)
-        except (TypeError, ValueError):
-            pass
+        except (TypeError, ValueError) as error:
+            if not is_ours(error):
+                raise
         return False
 
     def value(self, value: Any) -> Any:
@@ -296,8 +299,8 @@ class Redactor:
         Say that all *strings*, short ones, are clean; look closer only where that is not plain.
         """
         joined = _JOINT.join(strings)
-        kinds = joined.encode().translate(_KINDS, _SEPARATORS).decode("ascii")
-        if "?" in kinds or _LONG_NUMBER in kinds or ("." in joined and joined.count(".") > 2):
+        kinds = joined.encode().translate(_KINDS, _SEPARATORS)
+        if b"?" in kinds or _LONG_NUMBER in kinds or ("." in joined and joined.count(".") > 2):
             return all(self._is_clean(string) for string in strings)
         # What comes often is soon caught at one call in eight; what never comes again costs less.
         self._calls += 1
@@ -322,15 +325,15 @@ class Redactor:
         self._clean.update(strings)
 
 
-def _has_no_trace(string: str, number: str = _LONG_NUMBER) -> bool:
+def _has_no_trace(string: str, number: bytes = _LONG_NUMBER) -> bool:
     """
     Say that *string* lacks what any number, address or link needs.
 
     Only letters, digits and a few signs; not so many digits in a row, once separators are taken
     out, as *number* has; not the three dots of an address.
     """
-    kinds = string.encode("utf-8", "replace").translate(_KINDS, _SEPARATORS).decode("ascii")
-    if "?" in kinds or number in kinds:
+    kinds = string.encode("utf-8", "replace").translate(_KINDS, _SEPARATORS)
+    if b"?" in kinds or number in kinds:
         return False
     return "." not in string or string.count(".") < 3
 

@@ -99,9 +99,10 @@ class HttpDestination(abc.ABC):
     refresh: Callable[[], str] | None = attrs.field(default=None, kw_only=True)
     """Called once per `send` after a 401, 403 or 407; returns a new API key."""
 
-    compress: bool = attrs.field(default=True, kw_only=True)
-    """Gzip bodies above 1 KiB. False for servers that read compressed ones wrongly; one that says
-    so (406, 415) gets plain ones anyway."""
+    compress: bool | None = attrs.field(default=None, kw_only=True)
+    """Gzip bodies above 1 KiB. None: unless the host is this machine (``localhost``,
+    ``127.0.0.1``, ``::1``), where it would only cost processor time. False for servers that read
+    compressed ones wrongly; one that says so (406, 415) gets plain ones anyway."""
 
     clock: Clock = attrs.field(factory=SystemClock, kw_only=True)
 
@@ -126,7 +127,7 @@ class HttpDestination(abc.ABC):
         self._unnamed = "find"
         self._closed = False
         self._ends: float | None = None
-        self._zip = self.compress
+        self._zip = parts.hostname not in LOOPBACK if self.compress is None else self.compress
         self._begin_process()
 
     @property

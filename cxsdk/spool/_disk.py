@@ -36,6 +36,7 @@ __all__ = [
     "names",
     "open_read",
     "open_write",
+    "populate",
     "pread",
     "pwrite",
     "rename",
@@ -46,6 +47,7 @@ __all__ = [
 ]
 
 _ESCAPED = re.compile(r"\\([0-7]{3})")
+_MADV_POPULATE_WRITE = 23  # linux/mman.h; the mmap module has no name for it
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -149,6 +151,20 @@ def map_file(fd: int, size: int) -> mmap.mmap:
     with contextlib.suppress(OSError, ValueError, AttributeError):
         view.madvise(mmap.MADV_DONTDUMP)
     return view
+
+
+def populate(view: mmap.mmap, start: int, size: int) -> bool:
+    """
+    Make pages of a map writable, so that who writes there first meets no page fault; say whether
+    this system can (Linux 5.14).
+
+    *start* is a multiple of the page size. Holds the GIL: about 1.3 µs a page.
+    """
+    try:
+        view.madvise(_MADV_POPULATE_WRITE, start, size)
+    except (OSError, ValueError, AttributeError):
+        return False
+    return True
 
 
 def sync(path: Path) -> None:

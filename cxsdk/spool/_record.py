@@ -29,11 +29,13 @@ __all__ = [
     "Header",
     "encode",
     "find",
+    "pack_begin",
     "pack_crc",
     "pack_head",
     "pack_header",
     "parse",
     "parse_header",
+    "run",
     "void",
 ]
 
@@ -52,6 +54,7 @@ HEADER_BYTES = _HEADER.size
 _NOTHING = b"\x00\x00\x00\x00"
 
 pack_head = struct.Struct("<IQB8s").pack
+pack_begin = struct.Struct("<4sI").pack
 pack_crc = struct.Struct("<I").pack
 
 
@@ -121,6 +124,44 @@ def parse(data: bytes, at: int, base: int) -> Frame | None:
     if commit == VOIDED and _plausible(data, end):
         return Frame(base + at, base + end, seq, Kind.VOID, tag, b"")
     return None
+
+
+def run(
+    data: bytes, base: int, most: int, room: int
+) -> tuple[list[tuple[int, int, bytes]], int, bool]:
+    """
+    Return what stands at the beginning of *data* as whole, valid records, without a `Frame` each.
+
+    Args:
+        data: bytes of a segment.
+
+        base: the segment offset of ``data[0]``.
+
+        most: records at most.
+
+        room: payload bytes at most.
+
+    Returns:
+        (offset, kind, payload) of each; the segment offset behind the last; whether the next
+        would be too many or too much, and not something other than a record.
+    """
+    found: list[tuple[int, int, bytes]] = []
+    unpack, size = _RECORD.unpack_from, len(data)
+    at = 0
+    while at + OVERHEAD <= size:
+        if len(found) >= most:
+            return found, base + at, True
+        commit, crc, length, _, kind, _ = unpack(data, at)
+        body = at + OVERHEAD
+        end = body + length
+        if commit == COMMIT and length > room:
+            return found, base + at, True
+        if commit != COMMIT or end > size or kind == Kind.VOID or crc32(data[at + 8 : end]) != crc:
+            break
+        room -= length
+        found.append((base + at, kind, data[body:end]))
+        at = end
+    return found, base + at, len(found) >= most
 
 
 def _plausible(data: bytes, end: int) -> bool:

@@ -85,7 +85,7 @@ class Desk(Figures):
             return
         if reading.segment.unerased and not self._erase_again(reading.segment):
             return
-        left = room - sum([len(record.payload) for record in taken])
+        left = room - sum([len(record.payload) for record in taken]) if taken else room
         for attempt in (left, 1 << 62):
             if attempt > left and taken:
                 return  # only the first record of a lease may be larger than asked for
@@ -148,11 +148,16 @@ class Desk(Figures):
             account = self._accounts.get(sink)
             if account is None:
                 return
-            for reading, offset in self._places(sink, records):
-                # Delivered it was, also if it was erased while under way.
-                if reading.settle(offset) is not None:
-                    account.delivered += 1
-            self._move_cursors(sink, records)
+            by_reading: dict[Reading, list[int]] = {}
+            for reading, offset in [record.place for record in records]:
+                if reading not in by_reading:
+                    by_reading[reading] = []
+                by_reading[reading].append(offset)
+            for reading, offsets in by_reading.items():
+                if reading.sink == sink:
+                    # Delivered it was, also if it was erased while under way.
+                    account.delivered += reading.settle_all(offsets)
+                    self._move_cursor(reading)
 
     def release(self, sink: str, records: Sequence[Record]) -> None:
         """
@@ -225,9 +230,12 @@ class Desk(Figures):
             id(place[0]): place[0] for place in (each.place for each in records)
         }.values():
             if reading.sink == sink:
-                self._save(reading)
-                self._close_gaps([reading])
-                self._free(reading.segment)
+                self._move_cursor(reading)
+
+    def _move_cursor(self, reading: Reading) -> None:
+        self._save(reading)
+        self._close_gaps([reading])
+        self._free(reading.segment)
 
     def _save(self, reading: Reading) -> None:
         if self._released:

@@ -93,6 +93,7 @@ class FileSpool(Store):
             self._seal_due,
             self._make_spares,
             self._sync,
+            self._warm,
             self._tombstones.look,
             self._adoption.step,
             self._caps.step,

@@ -13,7 +13,7 @@ from zlib import crc32
 from cxsdk._clock import Clock
 from cxsdk.config import SpoolOptions
 from cxsdk.errors import SpoolFullError
-from cxsdk.spool._record import COMMIT, OVERHEAD, pack_crc, pack_head
+from cxsdk.spool._record import COMMIT, OVERHEAD, pack_begin, pack_head
 from cxsdk.spool.buffer import Budget, MemorySegment
 from cxsdk.spool.reading import Reading
 from cxsdk.spool.segment import FileSegment, Segment
@@ -96,8 +96,13 @@ class Intake:
             SpoolFullError: there is no room, and nothing was kept.
         """
         track = self._vital if lane == "vital" else self._bulk
+        lock = self._lock
         try:
-            with self._lock:
+            # Not `with`, which costs twice as much. A handler may throw right after acquire, but
+            # not between it and the next line; one that throws while we wait has us release what
+            # is not ours, which the lock itself refuses.
+            try:
+                lock.acquire()
                 if self._busy:
                     return self._set_aside(track, payload, kind, tag)
                 self._busy = True
@@ -108,14 +113,13 @@ class Intake:
                     end = tail + OVERHEAD + size
                     if end <= segment.limit and count < segment.watch:
                         view: Any = segment.view
-                        head = pack_head(size, segment.first_seq + count, kind, tag)
-                        view[tail + OVERHEAD : end] = payload
-                        view[tail + 4 : tail + OVERHEAD] = (
-                            pack_crc(crc32(payload, crc32(head))) + head
-                        )
+                        body = pack_head(size, segment.first_seq + count, kind, tag) + payload
+                        view[tail + 8 : end] = body
+                        begin = pack_begin(COMMIT, crc32(body))
                         # No call from here to the mark, so that no signal handler runs between:
-                        # a record is whole and published, or it is overwritten by the next.
-                        view[tail : tail + 4] = COMMIT
+                        # a record is whole and published, or it is overwritten by the next. The
+                        # commit word comes last, in one store with its neighbour.
+                        view[tail : tail + 8] = begin
                         segment.mark = (end, count + 1)
                         return True
                 except BaseException:
@@ -123,6 +127,11 @@ class Intake:
                     raise
                 finally:
                     self._busy = False
+            finally:
+                try:
+                    lock.release()
+                except RuntimeError:  # noqa: SIM105 - suppress() could be interrupted itself
+                    pass
             return self._append_slowly(track, payload, kind, tag)
         finally:
             if self._aside and not self._busy:

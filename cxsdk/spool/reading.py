@@ -5,7 +5,7 @@ One sink's progress through one segment.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cxsdk.spool import _disk, cursor
@@ -113,6 +113,17 @@ class Reading:
         """
         if records <= 0:
             return
+        # Most of what there is goes many at once, since a batch is hundreds of them.
+        while not self.skip and self.position < self.segment.mark[0]:
+            found, end, is_full = self.segment.run(self.position, records, size)
+            if found:
+                yield from self._lease_all(found, end)
+            if is_full:
+                return
+            if not found:
+                break
+            records -= len(found)
+            size -= sum([len(payload) for _, _, payload in found])
         for frame in self.segment.frames(self.position):
             if frame.kind in {GAP, Kind.VOID} or frame.offset in self.skip:
                 self.skip.discard(frame.offset)
@@ -127,15 +138,17 @@ class Reading:
             if records <= 0:
                 return
 
+    def _lease_all(self, found: Sequence[tuple[int, int, bytes]], end: int) -> list[Record]:
+        self.position = end
+        self.open.update(dict.fromkeys([offset for offset, _, _ in found], _LEASED))
+        self.in_flight += len(found)
+        lane = self.segment.lane
+        return [Record(payload, lane, kind, (self, offset)) for offset, kind, payload in found]
+
     def _lease(self, frame: Frame) -> Record:
         self.open[frame.offset] = _LEASED
         self.in_flight += 1
-        return Record(
-            payload=frame.payload,
-            lane=self.segment.lane,
-            kind=frame.kind,
-            place=(self, frame.offset),
-        )
+        return Record(frame.payload, self.segment.lane, frame.kind, (self, frame.offset))
 
     # ---- settling
 
@@ -151,6 +164,20 @@ class Reading:
         self.in_flight -= 1
         self.done += 1
         return state == _LEASED
+
+    def settle_all(self, offsets: Sequence[int]) -> int:
+        """
+        Close leases of what was delivered; return how many there were.
+        """
+        if any(self.open.get(offset) != _LEASED for offset in offsets):
+            return sum([self.settle(offset) is not None for offset in offsets])
+        before = len(self.open)
+        for offset in offsets:
+            self.open.pop(offset, None)
+        closed = before - len(self.open)
+        self.in_flight -= closed
+        self.done += closed
+        return closed
 
     def give_back(self, offset: int) -> bool | None:
         """

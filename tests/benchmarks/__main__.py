@@ -26,9 +26,15 @@ from tests.benchmarks.subjects import CORE_IMPORT, SUBJECTS, versions
 ROOT = Path(__file__).resolve().parents[2]
 Results = dict[str, dict[str, list[dict[str, Any]]]]
 
-EVENTS = {"capture": 10_000, "loop": 10_000, "paced": 2500, "throughput": 20_000}
-QUICK = {"capture": 300, "loop": 300, "paced": 200, "throughput": 500}
-MEASURES = (*EVENTS, "import", "backlog")
+EVENTS = {
+    "capture": 10_000,
+    "strangers": 5000,
+    "loop": 10_000,
+    "paced": 2500,
+    "throughput": 20_000,
+}
+QUICK = {"capture": 300, "strangers": 300, "loop": 300, "paced": 200, "throughput": 500}
+MEASURES = (*EVENTS, "compressed", "import", "backlog")
 
 
 def _environment() -> dict[str, str]:
@@ -153,6 +159,11 @@ def run(
                     found = measure(name, kind, url, events[kind])
                     results[name].setdefault(kind, []).append(found)
                     say(f"{turn + 1}/{repeats} {kind} {name}: {found}")
+            if "compressed" in chosen and "cxsdk" in names:
+                # Peers send plain bodies, and so does cxsdk to this machine: what gzip would cost.
+                found = measure("cxsdk", "compressed", url, events["throughput"])
+                results["cxsdk"].setdefault("compressed", []).append(found)
+                say(f"{turn + 1}/{repeats} compressed cxsdk: {found}")
         if "backlog" in chosen and "cxsdk" in names:
             found = measure("cxsdk", "backlog", url, 10_000 if quick else 1_000_000)
             results["cxsdk"]["backlog"] = [found]

@@ -16,6 +16,7 @@ _NONE = "-"
 _ROWS: tuple[tuple[str, str, str, str, bool], ...] = (
     ("capture p50, sender at rest (µs)", "capture", "p50_us", "{:.1f}", False),
     ("capture p99, sender at rest (µs)", "capture", "p99_us", "{:.0f}", False),
+    ("the same p50, each call of a new session (µs)", "strangers", "p50_us", "{:.1f}", False),
     ("capture p50, tight loop (µs)", "loop", "p50_us", "{:.1f}", False),
     ("capture p99, tight loop (µs)", "loop", "p99_us", "{:.0f}", False),
     ("beside a CPU-bound thread, p50 (µs)", "paced", "p50_us", "{:.1f}", False),
@@ -24,6 +25,7 @@ _ROWS: tuple[tuple[str, str, str, str, bool], ...] = (
     ("CPU per delivered event (µs)", "throughput", "cpu_us", "{:.1f}", False),
     ("events/s end to end", "throughput", "events_per_s", "{:,.0f}", True),
     ("peak RSS (MB)", "throughput", "rss_mb", "{:.0f}", False),
+    ("CPU from start to 200 events delivered (ms)", "throughput", "start_ms", "{:.0f}", False),
     ("import above the interpreter (ms)", "import", "import_ms", "{:.0f}", False),
 )
 
@@ -142,6 +144,15 @@ def _backlog(report: Report) -> list[str]:
     return ["", *table, "", kept]
 
 
+def _compressed(report: Report) -> list[str]:
+    cost, rate = (
+        median(report, "cxsdk", "compressed", name) for name in ("cpu_us", "events_per_s")
+    )
+    if cost is None or rate is None:
+        return []
+    return ["", f"with gzip, as to another host: {cost:.1f} µs CPU per event, {rate:,.0f} events/s"]
+
+
 def _errors(report: Report) -> list[str]:
     found = [
         f"- {name} {kind}: {run['error']}"
@@ -167,5 +178,12 @@ def markdown(report: Report) -> str:
         f"{known}{'; quick run, figures mean little' if report['quick'] else ''}",
     ]
     missing = [f"missing: {', '.join(report['missing'])}"] if report.get("missing") else []
-    lines = [*_measured(report), "", *_targets(report), *_backlog(report), *_errors(report)]
+    lines = [
+        *_measured(report),
+        "",
+        *_targets(report),
+        *_compressed(report),
+        *_backlog(report),
+        *_errors(report),
+    ]
     return "\n".join([*lines, "", *about, *missing, ""])

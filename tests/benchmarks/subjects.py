@@ -2,13 +2,14 @@
 cxsdk and its peers behind one face: start, emit one event, finish.
 
 Each at its own defaults, but for queues made large enough that nothing need be dropped. The event
-is the same for all: eleven properties, a customer and a session; cxsdk adds stage, channel and the
-customer's goal.
+is the same for all: eleven properties in one dict, a customer and a session; cxsdk adds stage,
+channel and the customer's goal, and measures the duration.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
+import itertools
 import random
 import uuid
 from collections.abc import Callable
@@ -23,27 +24,37 @@ Finish = Callable[[], object]
 
 CORE_IMPORT = "import attrs, msgspec, opentelemetry.trace"
 _QUEUE = 2_000_000
+_OPEN_SESSIONS = 200
 
 
-def facts(count: int) -> list[Facts]:
+def facts(count: int, *, per_session: float = 5.0, seed: int = 7) -> list[Facts]:
     """
     Return what differs from event to event: customer, session, order, cart, trace, amount, items.
 
-    As in a shop, a session is several events long (about five in 20,000), among many others.
+    A session is *per_session* events long on average, among 200 open ones, so the share of calls
+    that are the first of a session is the same however many events are measured.
     """
-    chance = random.Random(7)
-    people = [(f"c-{number // 2}", f"s-{number}") for number in range(4000)]
-    return [
-        (
-            *chance.choice(people),
-            f"A-{chance.randrange(10**6):06d}",
-            f"{chance.getrandbits(32):08x}",
-            str(uuid.UUID(int=chance.getrandbits(128), version=4)),
-            chance.randrange(10**6) / 100,
-            chance.randrange(1, 9),
+    chance = random.Random(seed)
+    people = (f"{seed}-{number}" for number in itertools.count())
+    open_sessions = [next(people) for _ in range(_OPEN_SESSIONS)]
+    rows: list[Facts] = []
+    for _ in range(count):
+        place = chance.randrange(_OPEN_SESSIONS)
+        name = open_sessions[place]
+        if chance.random() < 1 / per_session:
+            open_sessions[place] = next(people)
+        rows.append(
+            (
+                f"c-{name}",
+                f"s-{name}",
+                f"A-{chance.randrange(10**6):06d}",
+                f"{chance.getrandbits(32):08x}",
+                str(uuid.UUID(int=chance.getrandbits(128), version=4)),
+                chance.randrange(10**6) / 100,
+                chance.randrange(1, 9),
+            )
         )
-        for _ in range(count)
-    ]
+    return rows
 
 
 def _properties(fact: Facts) -> dict[str, Any]:
@@ -63,37 +74,28 @@ def _properties(fact: Facts) -> dict[str, Any]:
     }
 
 
-def cxsdk(url: str, directory: Path, **spool: Any) -> tuple[Emit, Finish]:
+def cxsdk(
+    url: str, directory: Path, *, compress: bool | None = None, **spool: Any
+) -> tuple[Emit, Finish]:
     """
     cxsdk: scope, interaction, eleven attributes; redaction on, durable spool.
     """
     import cxsdk as cx
+    from cxsdk.sinks.http import HttpSink
 
     cx.init(
         service="bench",
-        collector=url,
+        collector=HttpSink(url, compress=compress),
         spool=cx.SpoolOptions(directory=directory, **spool),
         privacy=cx.PrivacyOptions(redact=True),
     )
 
     def emit(fact: Facts) -> None:
-        customer, session, order, cart, trace, amount, items = fact
         with (
-            cx.scope(customer=customer, session=session),
+            cx.scope(customer=fact[0], session=fact[1]),
             cx.interaction("checkout.pay", stage="order", channel="web") as i,
         ):
-            attributes = i.attributes
-            attributes["plan"] = "gold"
-            attributes["currency"] = "EUR"
-            attributes["step"] = "checkout"
-            attributes["method"] = "credit_card"
-            attributes["country"] = "DE"
-            attributes["order"] = order
-            attributes["cart"] = cart
-            attributes["trace"] = trace
-            attributes["amount"] = amount
-            attributes["items"] = items
-            attributes["express"] = True
+            i.attributes.update(_properties(fact))
             i.goal_met = "yes"
 
     return emit, lambda: cx.flush(120)
@@ -129,7 +131,7 @@ def otel(url: str, directory: Path) -> tuple[Emit, Finish]:
             )
         )
 
-    return emit, provider.shutdown
+    return emit, lambda: provider.force_flush(120_000)
 
 
 def sentry(url: str, directory: Path) -> tuple[Emit, Finish]:

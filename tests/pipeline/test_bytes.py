@@ -153,3 +153,34 @@ def test_trace_of_the_active_span_is_linked(payloads: list[bytes]) -> None:
     wanted = "00-00000000000000000000000000000abc-0000000000000def-01"
     assert [wanted, wanted] == [codec.decode(payload).traceparent for payload in payloads]
     assert payloads == [codec.encode(codec.decode(payload)) for payload in payloads]
+
+
+@pytest.mark.parametrize("name", ["plain", "keyed"])
+def test_the_common_shape_goes_the_short_way(
+    payloads: list[bytes], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Scope, attributes and goal need no look with care, and give the bytes of the models."""
+    client = CLIENTS[name]
+    taken = client._capture
+    assert taken is not None
+    monkeypatch.setattr(taken, "interaction", None)
+    for channel in (None, "web", "web"):
+        with (
+            client.scope(customer="u1", session="s", channel=channel),
+            client.interaction("checkout.pay", stage="order") as interaction,
+        ):
+            interaction.attributes.update(plan="gold", order="A-1", amount=1.5, express=True)
+            interaction.goal_met = "yes"
+
+    assert 3 == len(payloads)
+    assert payloads == [codec.encode(codec.decode(payload, strict=True)) for payload in payloads]
+
+
+@pytest.mark.parametrize("number", [float("inf"), float("-inf"), float("nan")])
+def test_what_is_no_number_is_left_out(payloads: list[bytes], number: float) -> None:
+    """JSON has no infinity: such a value is absent, and the others stay."""
+    with CLIENTS["plain"].interaction("a.b", customer="u1") as interaction:
+        interaction.attributes.update(odd=number, even=2)
+
+    [payload] = payloads
+    assert {"app": {"even": 2}} == codec.decode(payload).data.ext

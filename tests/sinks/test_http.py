@@ -39,7 +39,7 @@ def test_a_batch_is_a_cloudevents_batch(collector, make_sink, make_batch):
 
 def test_large_bodies_are_compressed_the_same_each_time(collector, make_sink, make_batch):
     """Above 1 KiB a body is gzipped, and a second attempt has the same bytes."""
-    sink = make_sink(collector.url)
+    sink = make_sink(collector.url, compress=True)
     batch = make_batch(10, pad=200)
     sink.send(batch)
     sink.send(batch)
@@ -47,6 +47,18 @@ def test_large_bodies_are_compressed_the_same_each_time(collector, make_sink, ma
     assert first.headers["content-encoding"] == "gzip"
     assert gzip.decompress(first.wire_bytes) == batch.body()
     assert first.wire_bytes == second.wire_bytes
+
+
+@pytest.mark.parametrize(("host", "coding"), [("127.0.0.1", None), ("shop.test", "gzip")])
+def test_this_machine_gets_plain_bodies(make_sink, make_batch, host, coding):
+    """By default another host gets gzip, and this machine the bytes as they are."""
+    import respx
+
+    with respx.mock(using="httpcore") as router:
+        route = router.post(f"http://{host}:4180/events").respond(200)
+        sink = make_sink(f"http://{host}:4180")
+        assert sink.send(make_batch(10, pad=200)) == Delivered()
+    assert route.calls.last.request.headers.get("content-encoding") == coding
 
 
 def test_single_events(collector, make_sink, make_batch):
@@ -200,7 +212,7 @@ def test_a_refresh_that_does_not_help_holds(collector, make_sink, make_batch):
 def test_without_compression_once(collector, make_sink, make_batch, code):
     """A destination that does not take gzip gets the same batch plain, and is remembered."""
     collector.script(faults.status(code))
-    sink = make_sink(collector.url)
+    sink = make_sink(collector.url, compress=True)
     batch = make_batch(10, pad=200)
     assert sink.send(batch) == Delivered()
     assert sink.send(batch) == Delivered()
@@ -214,7 +226,8 @@ def test_without_compression_once(collector, make_sink, make_batch, code):
 def test_a_type_nobody_wants_holds(collector, make_sink, make_batch):
     """If it does not take the plain one either, it is a hold."""
     collector.always = faults.status(415)
-    assert isinstance(make_sink(collector.url).send(make_batch(10, pad=200)), Hold)
+    sink = make_sink(collector.url, compress=True)
+    assert isinstance(sink.send(make_batch(10, pad=200)), Hold)
     assert len(collector.requests) == 2
 
 
