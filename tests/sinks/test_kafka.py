@@ -237,6 +237,7 @@ def test_an_unknown_topic_holds_and_a_new_one_is_found(mock, topic, make):
         found = sink.send(batch_of([1]))
         assert isinstance(found, Hold)
         assert repr(topic) in found.reason
+        assert sink._producer is None  # it would remember that there is none
     make(mock.servers, topic).send(batch_of([0]))
     assert sink.send(batch_of([1])) == Delivered()
     assert sorted(ids(consume(mock.servers, topic))) == ["e0", "e1"]

@@ -509,6 +509,22 @@ def test_it_works_inside_a_loop_of_the_hosts(server, make):
     assert sink.send(batch_of([2])) == Delivered()
 
 
+def test_an_interrupt_leaves_no_connection_in_the_middle(server, make, monkeypatch):
+    """A host's exception passes through, and the next send begins afresh."""
+    sink = make(server)
+    assert sink.send(batch_of([1])) == Delivered()
+
+    def interrupted(*_arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sink, "_on_answer", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            sink.send(batch_of([2]))
+    assert sink._link is None
+    assert sink.send(batch_of([2])) == Delivered()
+
+
 def test_closing_leaves_nothing_open(server, make):
     """No file, no task, no warning: warnings are errors here."""
 
