@@ -11,7 +11,7 @@ import threading
 
 import pytest
 
-from cxsdk.spool import intake, segment
+from cxsdk.spool import directory, intake, segment, store
 
 INTERRUPTED = b"interrupted" + b"." * 500  # longer than all that follows, to leave debris
 
@@ -230,3 +230,67 @@ def test_pressure_is_told_by_size_too(bench):
     for _ in range(20):
         spool.append("bulk", b"x" * 16000, 0, bytes(8))
     assert bench.rings == 1
+
+
+def roll_places():
+    """Every place on the way to a new segment where the interpreter may run a signal handler."""
+    found = []
+    for function in (
+        intake.Intake._make_room,
+        intake.Intake._shut,
+        intake.Intake._take_spare,
+        intake.Intake._install,
+        intake.Intake._tell,
+        store.Store._make_segment,
+        store.Store._file_segment,
+        store.Store._open_home,
+        store.Store._begin,
+        store.Store._after_roll,
+        store.Store._seal_full,
+        segment.FileSegment.make,
+        segment.FileSegment.begin,
+        segment.FileSegment.seal,
+        directory.create,
+    ):
+        code = function.__code__
+        for instruction in dis.get_instructions(code):
+            if instruction.opname.startswith(("CALL", "RESUME", "JUMP_BACKWARD")):
+                found.append((code, instruction.offset))
+    return found
+
+
+def test_an_exception_on_the_way_to_a_new_segment_loses_nothing(bench, mode):
+    """Thrown at any place of a roll or a seal on the host's thread: all that was accepted is there."""
+    thrown = 0
+    for code, offset in roll_places():
+        spool = bench.open(mode, segment_bytes=600, max_segment_bytes=600)
+        accepted = []
+        hit = 0
+        for number in range(12):
+            payload = b"%02d" % number + b"." * 400  # one to a segment: each append rolls
+            try:
+                if number in {0, 8}:
+                    append_thrown_at(spool, code, offset, payload)
+                else:
+                    spool.append("bulk", payload, 0, bytes(8))
+                accepted.append(payload)
+            except ThrownError:
+                hit += 1
+        thrown += bool(hit)
+        place = (code.co_name, offset)
+        counts = spool.counts("default")
+        assert counts.balance() == 0, place
+        assert len(accepted) <= counts.accepted <= len(accepted) + hit, place
+        spool.close()
+        heir = bench.open(mode)
+        bench.clock.turn(60)
+        heir.maintain()
+        found = bench.drain(heir)
+        assert set(accepted) <= set(found), place
+        assert len(found) == len(set(found)) == counts.accepted, place
+        assert heir.counts("default").dropped == {}, place
+        for _ in range(3):
+            bench.clock.turn(60)
+            heir.maintain()
+        heir.close()
+    assert thrown > 60

@@ -185,9 +185,11 @@ class Model(RuleBasedStateMachine):
             # Stones are told from later segments by the wall clock: see test_erasure.
             self.clock.wall += hours * HOUR
 
-    @rule()
-    def fill_disk(self):
+    @rule(lane=LANES, tag=TAGS)
+    def fill_disk(self, lane, tag):
         self.disk.full = True
+        for _ in range(3):  # enough for the segment in use and its spare
+            self.new(self.spool, lane, tag, 400, consent=False)
 
     @rule()
     def free_disk(self):
@@ -305,7 +307,7 @@ class WrittenModel(Model):
 
 EXAMPLES = int(os.environ.get("CXSDK_MODEL_EXAMPLES", "0"))
 LIMITS = settings(
-    max_examples=EXAMPLES or 50,
+    max_examples=EXAMPLES or 100,
     stateful_step_count=50 if EXAMPLES else 30,
     deadline=None,
     database=None,
