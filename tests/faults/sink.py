@@ -11,6 +11,7 @@ import base64
 import gzip
 import json
 import re
+import sys
 import threading
 import time
 import urllib.parse
@@ -162,3 +163,17 @@ def _marks(request: BaseHTTPRequestHandler) -> list[str]:
         coded = [event.get("ue_px", "") for event in json.loads(body)["data"]]
         body = b" ".join(base64.urlsafe_b64decode(text + "==") for text in coded)
     return [mark.decode() for mark in _MARK.findall(body)]
+
+
+def main() -> None:
+    """
+    Print the port, listen until standard input closes, print how many events came.
+    """
+    with FaultySink() as sink:
+        print(sink.port, flush=True)
+        sys.stdin.read()
+        print(len(sink.times))
+
+
+if __name__ == "__main__":
+    main()

@@ -253,9 +253,11 @@ def roll_places():
         directory.create,
     ):
         code = function.__code__
-        for instruction in dis.get_instructions(code):
-            if instruction.opname.startswith(("CALL", "RESUME", "JUMP_BACKWARD")):
-                found.append((code, instruction.offset))
+        found += [
+            (code, each.offset)
+            for each in dis.get_instructions(code)
+            if each.opname.startswith(("CALL", "RESUME", "JUMP_BACKWARD"))
+        ]
     return found
 
 
