@@ -232,6 +232,9 @@ class FileSpool(Store):
             "root": str(self.root),
             "directory": str(self._home.path) if self._home else None,
             "volatile": self.volatile,
+            "volatile_backlog": max(map(self.pending, self._sinks), default=0)
+            if self.volatile
+            else 0,
             "switched_off": self._off,
             **super().stats(),
             **self._adoption.stats(),

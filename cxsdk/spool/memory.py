@@ -54,7 +54,13 @@ class MemorySpool(Desk):
         """
         Return level, bytes, segments, and so on.
         """
-        return {"level": self.level, "volatile": True, **super().stats()}
+        waiting = max(map(self.pending, self._sinks), default=0)
+        return {
+            "level": self.level,
+            "volatile": True,
+            "volatile_backlog": waiting,
+            **super().stats(),
+        }
 
     def abandon(self) -> None:
         """

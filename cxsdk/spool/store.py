@@ -262,10 +262,10 @@ class Store(Desk):
 
     def _begin_anew(self) -> None:
         """
-        Have both lanes go on in new segments.
+        Have both lanes go on in new segments, also where nothing came to the present one yet.
         """
         for track in self._tracks:
-            if isinstance(track.active, FileSegment) and track.active.mark[1]:
+            if isinstance(track.active, FileSegment):
                 self._retire_active(track, track.active)
         with self._book:
             self._seal_full()

@@ -261,3 +261,23 @@ def test_a_clock_set_back_hides_no_letter_from_an_erasure(bench, by):
     (spool if by == "own" else other).erase(ALICE)
     spool.maintain()
     assert b"secret" not in bytes_below(bench.root)
+
+
+def test_what_comes_after_a_tombstone_into_an_empty_segment_stays(bench, monkeypatch):
+    """A segment begun when a disk came back, and still empty, is no older than its first record."""
+    real = _disk.create
+    monkeypatch.setattr(_disk, "create", lambda *_: (_ for _ in ()).throw(OSError("full")))
+    spool = bench.open(retry_disk_after=5)
+    spool.append("bulk", b"secret", 0, ALICE)
+    bench.drain(spool)
+    monkeypatch.setattr(_disk, "create", real)
+    bench.clock.turn(6)
+    spool.maintain()
+    bench.clock.turn(1)
+    spool.erase(ALICE)
+    bench.clock.turn(1)
+    assert spool.append("bulk", b"after", 0, ALICE) is True
+    bench.crash(spool)
+    heir = bench.open()
+    heir.maintain()
+    assert bench.drain(heir) == [b"after"]

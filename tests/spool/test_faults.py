@@ -387,3 +387,22 @@ def test_sync_may_be_left_to_the_kernel(bench, monkeypatch):
     bench.clock.turn(5)
     spool.maintain()
     assert calls == []
+
+
+@pytest.mark.parametrize(("kind", "backlog"), [("ext4", 0), ("overlay", 2), ("tmpfs", 2)])
+def test_what_dies_with_the_container_is_in_the_figures(bench, monkeypatch, kind, backlog):
+    """On overlay and tmpfs the backlog is volatile, and the figures say how much there is."""
+    monkeypatch.setattr("cxsdk.spool.directory.file_system", lambda _: kind)
+    spool = bench.open(sinks=("default", "slow"))
+    for _ in range(2):
+        spool.append("bulk", b"x", 0, bytes(8))
+    bench.drain(spool)
+    assert spool.stats()["volatile_backlog"] == backlog
+    assert spool.stats()["volatile"] is bool(backlog)
+
+
+def test_a_backlog_in_memory_is_volatile(bench):
+    """So it is in the memory spool."""
+    spool = bench.open("memory")
+    spool.append("bulk", b"x", 0, bytes(8))
+    assert spool.stats()["volatile_backlog"] == 1

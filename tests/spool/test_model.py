@@ -193,7 +193,17 @@ class Model(RuleBasedStateMachine):
 
     @rule()
     def free_disk(self):
+        # What one sink has in flight while memory moves to disk may move twice, and then a crash
+        # makes two of it, of the same id. The model has one of each.
+        for sink in SINKS:
+            for payload in self.volatile & set(self.flying[sink]):
+                record = self.flying[sink].pop(payload)
+                self.spool.ack(sink, [record])
+                if payload in self.tags:
+                    self.maybe[sink][payload] = record.lane
         self.disk.full = False
+        self.clock.turn(6)
+        self.spool.maintain()
 
     @rule()
     def fork(self):
