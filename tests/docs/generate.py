@@ -109,7 +109,17 @@ def _default(value: Any) -> str:
     return "…" if " object at " in shown or shown.startswith("<") else shown
 
 
-def _parameters(signature: inspect.Signature) -> Iterator[str]:
+def _gathered(annotation: str, module: str) -> Iterator[str]:
+    """
+    Name the keywords that a ``**further: Unpack[…]`` stands for.
+    """
+    named = vars(sys.modules[module])[annotation.removeprefix("Unpack[").removesuffix("]")]
+    for name, said in named.__annotations__.items():
+        typed = said.__forward_arg__
+        yield f"{name}: {typed} = {'None' if typed.endswith('| None') else '()'}"
+
+
+def _parameters(signature: inspect.Signature, module: str) -> Iterator[str]:
     starred = False
     for p in signature.parameters.values():
         if p.name in {"self", "clock"}:
@@ -117,6 +127,9 @@ def _parameters(signature: inspect.Signature) -> Iterator[str]:
         if p.kind is p.KEYWORD_ONLY and not starred:
             starred = True
             yield "*"
+        if isinstance(p.annotation, str) and p.annotation.startswith("Unpack["):
+            yield from _gathered(p.annotation, module)
+            continue
         mark = {p.VAR_POSITIONAL: "*", p.VAR_KEYWORD: "**"}.get(p.kind, "")
         starred = starred or p.kind is p.VAR_POSITIONAL
         typed = "" if p.annotation is p.empty else f": {_annotation(p.annotation)}"
@@ -129,7 +142,7 @@ def signature(name: str, shown: Callable[..., Any]) -> str:
     Return ``name(…) -> …``, one parameter a line where it is long.
     """
     found = inspect.signature(shown)
-    parts = list(_parameters(found))
+    parts = list(_parameters(found, shown.__module__))
     is_silent = found.return_annotation in {found.empty, None, "None"}
     returns = "" if is_silent else f" -> {_annotation(found.return_annotation)}"
     line = f"{name}({', '.join(parts)}){returns}"

@@ -75,7 +75,7 @@ def server(kind):
 @pytest.fixture
 def sink(kind, server):
     cls, options = KINDS[kind]
-    made = cls(server.url, timeout=5.0, **options)
+    made = cls(server.url, timeout=5.0, compress=True, **options)
     yield made
     made.close()
 
