@@ -14,6 +14,7 @@ from cxsdk.pipeline.capture import Capture, diversions
 from cxsdk.pipeline.draft import Draft
 from cxsdk.pipeline.encode import Encoder
 from cxsdk.pipeline.loss import Losses
+from cxsdk.pipeline.short import ShortWay
 from cxsdk.typing import Dropped, Lane, Shed
 
 __all__ = ["TransactionCapture", "UnnumberedEncoder"]
@@ -28,13 +29,21 @@ class UnnumberedEncoder(Encoder):
     def __init__(self, capture: Capture) -> None:
         super().__init__(capture.settings, capture.gate, capture.touchpoints, capture.instance)
 
-    def interaction(
-        self, draft: Draft, duration_ms: int, said: str | None, state: str, seq: int
+    def write(
+        self,
+        event_id: str,
+        time_ns: int,
+        links: str,
+        site: str,
+        who: str,
+        duration_ms: int,
+        rest: str,
+        seq: int,
     ) -> bytes:
         """
-        Encode ``interaction.completed``; see `Encoder.interaction`.
+        Put an interaction together from its parts; see `Encoder.write`.
         """
-        numbered = super().interaction(draft, duration_ms, said, state, seq)
+        numbered = super().write(event_id, time_ns, links, site, who, duration_ms, rest, seq)
         return numbered.removesuffix(f"{self._tail}{seq}}}}}}}".encode()) + b"}}"
 
     def wire(self, draft: Draft, said: str | None, state: str, lane: str) -> dict[str, Any]:
@@ -74,6 +83,10 @@ def _unoffered() -> int:
     return 0
 
 
+def _past_the_transaction(*_: Any) -> bool:
+    raise OutboxError("an event of a transaction was on its way to the spool")
+
+
 class TransactionCapture(Capture):
     """
     The capture of one client, ending in one transaction. For the thread that owns that.
@@ -100,6 +113,9 @@ class TransactionCapture(Capture):
         self._ledger = _Books(main._ledger)
         self._offer = _unoffered
         self._is_plain = False
+        self._append = _past_the_transaction
+        # Made last: it keeps what it needs of the above.
+        self.contact = ShortWay(self, diversions).take
         self.losses = Losses(main.time_ns, self._lost_some)
 
     def _keep(self, draft: Draft, lane: Lane, payload: bytes, kind: int) -> bool | Dropped:

@@ -325,16 +325,31 @@ def _bytes(event):
     return json.dumps(event).encode()
 
 
-def test_an_interaction_is_the_same_event_by_both_ways(client, database):
-    """But for its number in the lane, what ``tx`` writes is what the client writes."""
+def test_no_part_of_a_transactions_capture_is_bound_to_the_clients(client, database):
+    """What leads to the spool by another way would miss the transaction."""
+    main = client._parts.capture
+    with database.session() as session:
+        made = cx.outbox(session).capture()
+    owners = {name: getattr(value, "__self__", value) for name, value in vars(made).items()}
+    del owners["_on_first"]  # the client's; it begins delivery and leads nowhere
+    assert [name for name, each in owners.items() if each is main and name != "_main"] == []
+    assert [name for name, each in owners.items() if getattr(each, "_capture", None) is main] == []
+    with pytest.raises(OutboxError):
+        made._append("bulk", b"{}", 0, bytes(8))
+
+
+@pytest.mark.parametrize("unusual", [False, True])
+def test_an_interaction_carries_no_number_by_either_way(client, database, unusual):
+    """The way of the common shape and the way of all others end in the same kind of row."""
     written = []
-    client._parts.capture._append = client._parts.spool.append
     with database.session() as session:
         tx = cx.outbox(session)
         tx._host.write = lambda row, lost: written.append(row.payload)
         tx._host.after_commit = lambda call: None
         with tx.interaction("a.b", customer="u-17", stage="order") as i:
             i.attributes["k"] = "}}"
+            if unusual:
+                i.reason = "gift"
             i.goal_met = "yes"
     event = decode(written[0], strict=True)
     assert event.data.sdk is None
