@@ -59,14 +59,14 @@ class ConsentGate:
             return True
         if not draft.known.is_known:
             return state in {"granted", "not_required"}
+        if self.basis_is_consent and state != "granted":
+            return False
         if state == "denied":
             if self._drops_denied:
                 return False
             draft.attributes = None
             for name in _DENIED:
                 draft.data.pop(name, None)
-        elif self.basis_is_consent and state != "granted":
-            return False
         return True
 
     def flag(self, draft: Draft, state: str) -> int:

@@ -148,9 +148,9 @@ MUTATIONS = (
 )
 
 
-def is_noticed(mutation: Mutation) -> bool:
+def is_noticed(mutation: Mutation, *, pass_first: bool = True) -> bool:
     """
-    Say whether the tests pass as they are and fail without the guard.
+    Say whether the tests pass as they are (looked at with *pass_first*) and fail without the guard.
 
     Raises:
         ValueError: the guard does not stand in its file any more, just once.
@@ -161,7 +161,8 @@ def is_noticed(mutation: Mutation) -> bool:
         for name in ("cxsdk", "tests"):
             shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", copy)
-        assert _run(copy, mutation.tests) == 0, f"{mutation.name}: its tests do not pass as it is"
+        if pass_first:
+            assert _run(copy, mutation.tests) == 0, f"{mutation.name}: its tests fail as it is"
         path = copy / mutation.file
         text = path.read_text("utf-8")
         if text.count(mutation.guard) != 1:

@@ -114,6 +114,9 @@ def test_basis_consent_needs_consent() -> None:
     client = cx.Client("shop", privacy=cx.PrivacyOptions(basis="consent"))
 
     assert "consent" == client.record("a", customer="u1").reason
+    # Nor does a denial: without consent nothing is left that allows it.
+    with client.scope(customer="u1", consent="denied"):
+        assert "consent" == client.record("a").reason
 
 
 def test_what_a_customer_said_holds_for_later_events() -> None:
