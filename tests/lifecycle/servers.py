@@ -56,6 +56,9 @@ class Server:
     stuck: str = ""
     """The path whose worker the server gives up and kills; empty where none is."""
 
+    loads: str = ""
+    """What each worker says when it has loaded, where a stop before that is no graceful end."""
+
     env: dict[str, str] = attrs.Factory(dict)
 
     def command(self, port: int) -> list[str]:
@@ -114,6 +117,8 @@ def _uwsgi(name: str, *more: str) -> Server:
         reload=signal.SIGHUP,
         # With threads, a request that ends resets the clock of one that hangs.
         stuck="" if "--threads=4" in more else "/hang",
+        # Stopped while a worker loads, uWSGI destroys the others without their exit hooks.
+        loads="WSGI app 0" if "--lazy-apps" in more else "",
         at_end="`atexit`",
         arrives="most" if "--threads=4" in more else "all",
     )
