@@ -142,8 +142,8 @@ def run(
         room: payload bytes at most.
 
     Returns:
-        (offset, kind, payload) of each; the segment offset behind the last; whether the next
-        would be too many or too much, and not something other than a record.
+        (offset, kind, payload) of each; the segment offset behind the last; whether there
+        are as many as there may be.
     """
     found: list[tuple[int, int, bytes]] = []
     unpack, size = _RECORD.unpack_from, len(data)
@@ -154,8 +154,8 @@ def run(
         commit, crc, length, _, kind, _ = unpack(data, at)
         body = at + OVERHEAD
         end = body + length
-        if commit == COMMIT and length > room:
-            return found, base + at, True
+        if length > room:
+            break  # too much, or a damaged length: `frames` tells
         if commit != COMMIT or end > size or kind == Kind.VOID or crc32(data[at + 8 : end]) != crc:
             break
         room -= length

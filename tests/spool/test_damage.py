@@ -219,3 +219,15 @@ def test_modes_are_tight_under_any_umask(bench, mode, umask):
     for path in paths:
         wanted = 0o700 if path.is_dir() else 0o600
         assert stat.S_IMODE(path.stat().st_mode) == wanted, path
+
+
+def test_a_damaged_length_holds_nothing_up(bench, sealed):
+    """A lease that is not full yet goes on behind a record whose length points nowhere."""
+    data = bytearray(sealed.read_bytes())
+    data[HEADER_BYTES + 11] ^= 1
+    sealed.write_bytes(data)
+    heir = bench.open()
+    heir.maintain()
+    heir.append("bulk", b"fresh", 0, bytes(8))
+    taken = heir.lease("default", "bulk", 100, 10_000)
+    assert [record.payload for record in taken] == [b"fresh", *PAYLOADS[1:]]
