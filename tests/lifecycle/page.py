@@ -20,6 +20,7 @@ PAGE = Path(__file__).parent.parent.parent / "docs" / "how-to" / "workers-and-fo
 _ARRIVES = {
     "all": "all",
     "most": "all but what its threads serve while it ends",
+    "any": "what its workers could send before one of them had ended; the next start the rest",
     "none": "nothing; the next start delivers",
 }
 _HOSTS = (

@@ -40,9 +40,10 @@ class Server:
     needed: str = "nothing"
     """What the application had to add, for the page."""
 
-    arrives: Literal["all", "most", "none"]
+    arrives: Literal["all", "most", "any", "none"]
     """How much of what was accepted arrives at a graceful end, before any next start, which
-    delivers the rest. Most: the server's threads serve on while exit hooks run."""
+    delivers the rest. Most: the server's threads serve on while exit hooks run. Any: the server
+    cuts drains off, so nothing is claimed but that the next start delivers."""
 
     reload: signal.Signals | None = None
     """Starts new workers, and lets the old ones end gracefully."""
@@ -182,6 +183,7 @@ SERVERS: tuple[Server, ...] = (
         revives=False,
         at_end="lifespan, then a finalizer",
         needed=_LIFESPAN,
-        arrives="all",
+        # Once a worker has ended, the others get SIGTERM, in the middle of their drain as well.
+        arrives="any",
     ),
 )
