@@ -4,8 +4,10 @@ Tombstones: how one process tells all others under the same root to erase a cust
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,21 +79,39 @@ class Tombstones:
         self._folder = spool.root / "erased"
         self._seen: dict[str, Stone] = {}
         self._stamp = 0
+        self._untold: deque[str] = deque()
         self._looked = (-math.inf, 0)
         """Of the last look: monotonic seconds, and up to when there were dead letters."""
 
     def put(self, tag: bytes, *, only_consent: bool) -> None:
         """
-        Write a tombstone. A disk that refuses is counted; this process erases all the same.
+        Write a tombstone. A disk that refuses is counted; this process erases all the same, and
+        the others are told by `tell_again`.
         """
         now = self._spool._clock.time_ns()
         name = f"{tag.hex()}-{'c' if only_consent else 'a'}-{now}"
-        try:
-            directory.ensure(self._spool.root, "erased")
-            _disk.close(_disk.create(self._folder / name))
-        except OSError:
-            self._spool._note("tombstone_failed", 1)
         self._seen[name] = Stone(tag, only_consent, now)
+        try:
+            self._write(name)
+        except OSError:
+            self._untold.append(name)
+            self._spool._note("tombstone_failed", 1)
+
+    def _write(self, name: str) -> None:
+        directory.ensure(self._spool.root, "erased")
+        with contextlib.suppress(FileExistsError):
+            _disk.close(_disk.create(self._folder / name))
+
+    def tell_again(self) -> None:
+        """
+        Write the tombstones that the disk refused. For the keeper.
+
+        Raises:
+            OSError: it still does.
+        """
+        while self._untold:
+            self._write(self._untold[0])
+            self._untold.popleft()
 
     def look(self) -> None:
         """

@@ -94,6 +94,7 @@ class FileSpool(Store):
             self._make_spares,
             self._sync,
             self._warm,
+            self._tombstones.tell_again,
             self._tombstones.look,
             self._adoption.step,
             self._caps.step,

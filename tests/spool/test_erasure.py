@@ -281,3 +281,20 @@ def test_what_comes_after_a_tombstone_into_an_empty_segment_stays(bench, monkeyp
     heir = bench.open()
     heir.maintain()
     assert bench.drain(heir) == [b"after"]
+
+
+def test_a_tombstone_that_the_disk_refused_is_written_later(bench, monkeypatch):
+    """Another owner hears of an erasure although the disk was full when it was asked for."""
+    first, second = bench.open(), bench.open()
+    second.append("bulk", b"secret", 0, ALICE)
+    bench.clock.turn(1)
+    real = _disk.create
+    monkeypatch.setattr(_disk, "create", lambda *_: (_ for _ in ()).throw(OSError("full")))
+    first.erase(ALICE)
+    first.maintain()
+    assert b"secret" in bytes_below(bench.root)
+    monkeypatch.setattr(_disk, "create", real)
+    first.maintain()
+    assert bench.drain(second) == []
+    assert b"secret" not in bytes_below(bench.root)
+    assert bench.notes["tombstone_failed"] == 1
