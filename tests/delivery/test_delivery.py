@@ -12,6 +12,7 @@ import pytest
 
 from cxsdk.delivery.bell import Bell
 from cxsdk.testing.clock import FakeClock
+from cxsdk.testing.conformance.spool import alarms
 from cxsdk.typing import Delivered, Hold, Retry
 
 AGES = 30.0
@@ -332,14 +333,10 @@ def test_wake_never_blocks(many, scripted):
         rings.append(1)
         r.delivery.wake()
 
-    old = signal.signal(signal.SIGALRM, handler)
-    try:
+    with alarms(handler):
         signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
         while len(rings) < 50:
             r.delivery.wake()
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, old)
     assert r.line.bell.is_set()
 
 

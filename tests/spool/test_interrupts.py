@@ -12,6 +12,7 @@ import threading
 import pytest
 
 from cxsdk.spool import directory, intake, segment, store
+from cxsdk.testing.conformance.spool import alarms
 
 INTERRUPTED = b"interrupted" + b"." * 500  # longer than all that follows, to leave debris
 
@@ -110,8 +111,7 @@ def test_hundreds_of_real_signals(bench, mode):
     spool = bench.open(mode, segment_bytes=8192, max_segment_bytes=8192)
     accepted = []
     hits = number = 0
-    before = signal.signal(signal.SIGALRM, throw)
-    try:
+    with alarms(throw):
         while hits < 400:
             try:
                 signal.setitimer(signal.ITIMER_REAL, 0.00003 + (number % 13) * 0.000003)
@@ -121,9 +121,6 @@ def test_hundreds_of_real_signals(bench, mode):
                     accepted.append(b"%d" % number)
             except ThrownError:
                 hits += 1
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
     counts = spool.counts("default")
     assert counts.balance() == 0
     assert bench.recount(spool) == (counts.spooled, 0)
