@@ -93,9 +93,19 @@ class Voice:
         self._lock = threading.RLock()
         self._seen: dict[str, tuple[float, int]] = {}
 
-    def say(self, level: int, reason: str, message: str, *args: Any) -> bool:
+    def say(
+        self,
+        level: int,
+        reason: str,
+        message: str,
+        *args: Any,
+        among: Callable[[str], bool] | None = None,
+    ) -> bool:
         """
         Log *message* unless *reason* was heard in the last hour; say whether it was logged.
+
+        *among* decides for all processes of a host which of them may say *reason* now; what it
+        holds back is not counted here.
         """
         now = self._monotonic()
         with self._lock:
@@ -106,6 +116,8 @@ class Voice:
                 self._seen[reason] = (last, held_back + 1)
                 return False
             self._seen[reason] = (now, 0)
+        if among is not None and not among(reason):
+            return False
         if held_back:
             message += f" ({held_back} more in the last hour)"
         try:

@@ -20,10 +20,12 @@ __all__ = ["CaptureOptions", "DeliveryOptions", "PrivacyOptions", "SpoolOptions"
 
 SpoolMode = Literal["mmap", "write", "memory", "off"]
 SyncPolicy = Literal["interval", "never"]
+NewSinks = Literal["now", "retained"]
 T = TypeVar("T")
 
 _SPOOL_MODES = ("mmap", "write", "memory", "off")
 _SYNC_POLICIES = ("interval", "never")
+_NEW_SINKS = ("now", "retained")
 _BASES = ("contract", "legitimate_interest", "consent", "legal_obligation")
 _CONSENTS = ("granted", "denied", "unknown")
 _DENIED = ("minimal", "drop")
@@ -124,6 +126,10 @@ class SpoolOptions:
 
     max_bytes: int = attrs.field(default=256 * _MIB, validator=_positive)
     """Cap of sealed bytes below the root; the oldest interactions go first."""
+
+    new_sinks: NewSinks = attrs.field(default="now", validator=_one_of(*_NEW_SINKS))
+    """Where a sink begins whose name is new: with what is accepted from ``now`` on, or with all
+    that is ``retained`` of earlier processes, also what other sinks have got of it already."""
 
     max_age: float = attrs.field(default=72 * 3600.0, validator=_positive)
     """Seconds an event may wait in the spool, counted from when it was spooled."""

@@ -90,6 +90,7 @@ class Parts:
             note=self.ledger.note,
             # Only a spool on disk has a place where others can look.
             publish=getattr(self.spool, "publish", None),
+            speaks=getattr(self.spool, "speaks", None),
         )
 
     @property
@@ -141,6 +142,7 @@ class Parts:
         Deliver, and end all threads; the spool stays open. See `Delivery.close`.
         """
         end = time.monotonic() + timeout
+        self._count_out()
         if self._outbox is not None:
             self._outbox.relay.flush(timeout / 2)
             self._outbox.relay.close(_left(end) / 2)
@@ -151,10 +153,22 @@ class Parts:
         Like `close`, without blocking the event loop.
         """
         end = time.monotonic() + timeout
+        self._count_out()
         if self._outbox is not None:
             await self._outbox.relay.aflush(timeout / 2)
             self._outbox.relay.close(0)
         return await self.delivery.aclose(_left(end)) if self.delivery else NOTHING
+
+    def _count_out(self) -> None:
+        """
+        Tell the sinks that can pass it on how many events there were: what comes no more is then
+        missed, also where it was the last.
+        """
+        counts = self.capture.counted()
+        for sink in self.sinks.values():
+            count_out = getattr(sink, "count_out", None)
+            if callable(count_out) and any(counts.values()):
+                count_out(self.capture.instance, counts)
 
     # ---- what the parts tell each other ------------------------------------------------------
 

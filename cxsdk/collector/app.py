@@ -35,7 +35,7 @@ from cxsdk.collector.pages import (
     overview_page,
     read_journey,
 )
-from cxsdk.collector.row import Refusal, judge
+from cxsdk.collector.row import Closing, Refusal, judge
 from cxsdk.collector.store import Store
 
 __all__ = ["create_app"]
@@ -123,14 +123,17 @@ async def post_events(request: Request) -> Response:
     state = request.app.state
     try:
         body, coding, media = await read_body(request, state.limits)
-        answer = await run_sync(_ingest, state, body, coding, media)
+        closing = Closing.read(request.headers.get("cxsdk-closing-count", ""))
+        answer = await run_sync(_ingest, state, body, coding, media, closing)
     except BodyError as error:
         headers = {"connection": "close"} if error.status in {408, 413} else None
         return JSONResponse({"error": error.reason}, error.status, headers)
     return JSONResponse(answer)
 
 
-def _ingest(state: Any, body: bytes, coding: str, media: str) -> dict[str, Any]:
+def _ingest(
+    state: Any, body: bytes, coding: str, media: str, closing: Closing | None
+) -> dict[str, Any]:
     limits: Limits = state.limits
     rows, rejected, refused = [], [], []
     for index, text in enumerate(
@@ -142,7 +145,7 @@ def _ingest(state: Any, body: bytes, coding: str, media: str) -> dict[str, Any]:
             rejected.append({"id": found.id, "index": index, "reason": found.reason})
         else:
             rows.append(found)
-    done = state.store.add(rows, refused)
+    done = state.store.add(rows, refused, closing)
     for one in (*refused, *done.conflicts):
         _say(one)
     return {"accepted": done.accepted, "duplicate": done.duplicate, "rejected": rejected}

@@ -16,13 +16,14 @@ from cxsdk.collector.sieve import look
 from cxsdk.errors import CXError, InvalidEventError
 from cxsdk.events.codec import from_wire, read_json
 
-__all__ = ["Key", "Link", "Refusal", "Row", "judge"]
+__all__ = ["Closing", "Key", "Link", "Refusal", "Row", "judge"]
 
 Key = tuple[str, str]
 """An identifier of a customer: its space (``id``, ``anonymous``, ``account``, a team's own), it."""
 
 
 _MOST_SEQ = 1 << 53
+_LANES = ("bulk", "vital")
 
 
 @attrs.define(frozen=True)
@@ -88,6 +89,30 @@ class Refusal:
     instance: str | None = None
     lane: str | None = None
     seq: int | None = None
+
+
+@attrs.define(frozen=True)
+class Closing:
+    """
+    What a process that ends says of itself: the last number it gave in each lane.
+    """
+
+    instance: str
+    lanes: tuple[tuple[str, int], ...]
+
+    @classmethod
+    def read(cls, header: str) -> Closing | None:
+        """
+        Read ``<instance>; bulk=<n>; vital=<n>``; None where it says nothing that makes sense.
+        """
+        instance, *said = (part.strip() for part in header[:500].split(";"))
+        lanes = []
+        for lane, _, number in (one.partition("=") for one in said):
+            if lane in _LANES and number.isascii() and number.isdigit():
+                seq = int(number[:20])
+                if 0 < seq < _MOST_SEQ:
+                    lanes.append((lane, seq))
+        return cls(instance[:200], tuple(lanes)) if instance and lanes else None
 
 
 def judge(text: bytes, limits: Limits, *, strict: bool) -> Row | Refusal:
@@ -185,7 +210,7 @@ def _refusal(wire: dict[str, Any], code: str, reason: str) -> Refusal:
 
 def _place(sdk: dict[str, Any]) -> tuple[str | None, str | None, int | None]:
     instance, lane, seq = sdk.get("instance"), sdk.get("lane"), sdk.get("seq")
-    if not isinstance(instance, str) or lane not in ("bulk", "vital") or type(seq) is not int:
+    if not isinstance(instance, str) or lane not in _LANES or type(seq) is not int:
         return None, None, None
     return (instance[:200], lane, seq) if 0 <= seq < _MOST_SEQ else (None, None, None)
 

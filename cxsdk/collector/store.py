@@ -15,7 +15,7 @@ import attrs
 import msgspec
 
 from cxsdk._clock import Clock, SystemClock
-from cxsdk.collector.row import Refusal, Row
+from cxsdk.collector.row import Closing, Refusal, Row
 from cxsdk.collector.standings import refold
 from cxsdk.collector.tables import migrate
 from cxsdk.errors import ConfigurationError
@@ -36,6 +36,10 @@ _UPSERT_LANE = (
     "INSERT INTO lanes (instance, lane, low, high, events, last) VALUES (?, ?, ?, ?, ?, ?)"
     " ON CONFLICT DO UPDATE SET low = min(low, excluded.low), high = max(high, excluded.high),"
     " events = events + excluded.events, last = max(last, excluded.last)"
+)
+_UPSERT_CLOSING = (
+    "INSERT INTO lanes (instance, lane, low, high, events, last) VALUES (?, ?, 1, ?, 0, ?)"
+    " ON CONFLICT DO UPDATE SET high = max(high, excluded.high)"
 )
 _CHUNK = 400
 # Shorter than a sender waits: it is told to come again rather than left to give up.
@@ -165,14 +169,17 @@ class Store:
                 else:
                     self._readers.append(db)
 
-    def add(self, rows: Sequence[Row], refused: Sequence[Refusal] = ()) -> Ingested:
+    def add(
+        self, rows: Sequence[Row], refused: Sequence[Refusal] = (), closing: Closing | None = None
+    ) -> Ingested:
         """
         Store what is new, in one transaction; return after the commit.
 
         The same (source, id) is stored once: repeated, it is a duplicate, and with other content
         a conflict, which counts as a duplicate and is remembered among the refusals. Who told it,
         when, and in which trace is no content: a redelivered task tells the same key once more
-        from another process, and that is a plain duplicate.
+        from another process, and that is a plain duplicate. *closing*: how far the numbers of a
+        process go that ended; what of them never came is missing.
 
         Raises:
             sqlite3.Error: nothing was stored: the file is locked, full, damaged or not there.
@@ -186,6 +193,9 @@ class Store:
                 sorted_out = self._sort_out(rows)
                 self._insert(sorted_out.fresh, received)
                 self._witness(sorted_out, refused, received)
+                if closing is not None:
+                    last = [(closing.instance, *lane, received) for lane in closing.lanes]
+                    self._writer.executemany(_UPSERT_CLOSING, last)
                 self._remember((*refused, *sorted_out.conflicts), received)
             except BaseException:
                 self._writer.execute("ROLLBACK")

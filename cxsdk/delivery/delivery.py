@@ -57,6 +57,8 @@ class Delivery:
 
         publish: gets the figures of all sinks about once a second while there is something to do,
             from the keeper; may block on a disk.
+
+        speaks: says which process of a host logs a reason; may block on a disk.
     """
 
     def __init__(
@@ -69,12 +71,13 @@ class Delivery:
         note: Callable[[str, int], None] = _unnoted,
         rng: random.Random | None = None,
         publish: Callable[[dict[str, Any]], None] | None = None,
+        speaks: Callable[[str], bool] | None = None,
     ) -> None:
         chance = rng if rng is not None else random.Random()  # noqa: S311 - jitter is no secret
         self._spool = spool
         self._clock = clock
         self._lines = [
-            Line(name, sink, spool, options, clock=clock, note=note, rng=chance)
+            Line(name, sink, spool, options, clock=clock, note=note, rng=chance, speaks=speaks)
             for name, sink in sinks.items()
         ]
         self._keeper = Keeper(

@@ -61,6 +61,8 @@ class Line:
         note: counts what is worth a look.
 
         rng: source of chance.
+
+        speaks: says which process of a host logs a reason; None: every one.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Line:
         clock: Clock,
         note: Callable[[str, int], None],
         rng: random.Random,
+        speaks: Callable[[str], bool] | None = None,
     ) -> None:
         self.name = name
         self.sink = sink
@@ -88,6 +91,7 @@ class Line:
         self._options = options
         self._clock = clock
         self._note = note
+        self._speaks = speaks
         self._doubtful: list[Condemned] = []
         self._whole_refused = 0
         self._calls = 0
@@ -188,6 +192,10 @@ class Line:
         if self.gate.hurry(now, final=self._final):
             self.picker.shelf.bring_forward(now)
 
+    def _say(self, level: int, what: str, words: str, *args: object) -> None:
+        reason = f"{what}:{self.name}"
+        voice.say(level, reason, f"sink %r {words}", self.name, *args, among=self._speaks)
+
     def _decide(self, what: str, count: int) -> None:
         self.gate.decided[what] += count
         self._note(what, count)
@@ -212,24 +220,14 @@ class Line:
         except Exception as error:  # noqa: BLE001 - a sink is anyone's code
             self._decide("sink_errors", 1)
             kind = type(error).__name__
-            voice.say(
-                logging.ERROR,
-                f"sink:{self.name}:{kind}",
-                "sink %r raised %s; it should return Retry or Hold",
-                self.name,
-                kind,
+            self._say(
+                logging.ERROR, f"sink:{kind}", "raised %s; it should return Retry or Hold", kind
             )
             return Retry(f"the sink raised {kind}")
         if not isinstance(result, SendResult):
             self._decide("sink_errors", 1)
             kind = type(result).__name__
-            voice.say(
-                logging.ERROR,
-                f"sink:{self.name}:{kind}",
-                "sink %r returned %s, which is no SendResult",
-                self.name,
-                kind,
-            )
+            self._say(logging.ERROR, f"sink:{kind}", "returned %s, which is no SendResult", kind)
             return Retry(f"the sink returned {kind}")
         return result
 
@@ -262,7 +260,7 @@ class Line:
         now = self._clock.monotonic()
         if self.gate.alive(now):
             self.picker.shelf.bring_forward(now)
-            voice.say(logging.INFO, f"back:{self.name}", "sink %r is back", self.name)
+            self._say(logging.INFO, "back", "is back")
 
     def _taken(self) -> None:
         """
@@ -317,27 +315,16 @@ class Line:
         lost = min(result.unnamed, len(taken))
         self._spool.drop(self.name, taken[-lost:], "rejected_unnamed")
         self._decide("rejected_unnamed", lost)
-        voice.say(
-            logging.ERROR,
-            f"unnamed:{self.name}",
-            "sink %r: %d events were refused without saying which, and are lost: %s",
-            self.name,
-            lost,
-            result.words,
-        )
+        words = "refused %d events without saying which, and they are lost: %s"
+        self._say(logging.ERROR, "unnamed", words, lost, result.words)
         return taken[:-lost]
 
     def _again(self, parcel: Parcel, result: Retry) -> None:
         was_closed = self.gate.breaker.state == "closed"
         self._put_off(parcel, result, paused=True)
         if was_closed and self.gate.breaker.state != "closed":
-            voice.say(
-                logging.WARNING,
-                f"outage:{self.name}",
-                "sink %r does not answer (%s); events are kept and sent later",
-                self.name,
-                result.reason,
-            )
+            words = "does not answer (%s); events are kept and sent later"
+            self._say(logging.WARNING, "outage", words, result.reason)
 
     def _put_off(self, parcel: Parcel, result: Retry, *, paused: bool) -> None:
         """
@@ -428,13 +415,8 @@ class Line:
         self.last_error = result.reason
         self._decide("holds", 1)
         self.gate.hold(result, self._clock.monotonic(), contract=contract)
-        voice.say(
-            logging.ERROR,
-            f"hold:{self.name}:{result.reason[:24]}",
-            "sink %r is on hold: %s. Nothing is lost; see cxsdk doctor",
-            self.name,
-            result.reason,
-        )
+        words = "is on hold: %s. Nothing is lost; see cxsdk doctor"
+        self._say(logging.ERROR, f"hold:{result.reason[:24]}", words, result.reason)
 
     def _bury(self, condemned: list[Condemned]) -> None:
         for each in condemned:

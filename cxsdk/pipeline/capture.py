@@ -92,10 +92,8 @@ class Capture:
         self.says_started = settings.capture.started
         self.time_ns = clock.time_ns
         self.monotonic_ns = clock.monotonic_ns
-        self._next: dict[str, Callable[[], int]] = {
-            "vital": itertools.count(1).__next__,
-            "bulk": itertools.count(1).__next__,
-        }
+        self._counters = {"vital": itertools.count(1), "bulk": itertools.count(1)}
+        self._next = {lane: counter.__next__ for lane, counter in self._counters.items()}
         self._next_bulk = self._next["bulk"]
         # True: every interaction is looked at by consent or sampling, not only the unusual ones.
         default = settings.privacy.consent
@@ -371,6 +369,13 @@ class Capture:
             if not self.fact(draft):
                 self.losses.give_back(data)
         self._set_plain()
+
+    def counted(self) -> dict[str, int]:
+        """
+        Return the last number given in each lane (``sdk.seq``).
+        """
+        # To show a counter is the only way to read it that takes no number from it.
+        return {lane: int(repr(each)[6:-1]) - 1 for lane, each in self._counters.items()}
 
     # ---- what is not kept -----------------------------------------------------------------
 

@@ -4,6 +4,7 @@ CloudEvents over HTTP: a batch is ``[`` + the spooled bytes joined by ``,`` + ``
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import attrs
@@ -31,6 +32,8 @@ class HttpSink(HttpDestination):
     batch: bool = attrs.field(default=True, kw_only=True)
     """False: one structured CloudEvent per request, for destinations that know no batches."""
 
+    _closing_count: str = attrs.field(default="", init=False)
+
     @classmethod
     def from_url(cls, url: str, *, settings: Settings) -> HttpSink:
         """
@@ -42,6 +45,15 @@ class HttpSink(HttpDestination):
         in_url = checked_url(url).username is not None
         return cls(url, api_key=None if in_url else settings.api_key)
 
+    def count_out(self, instance: str, counts: Mapping[str, int]) -> None:
+        """
+        Say with each request from now on how many events *instance* numbered in each lane.
+
+        For the end of a process: without it nobody could miss the last ones of a lane.
+        """
+        lanes = "".join(f"; {lane}={count}" for lane, count in sorted(counts.items()))
+        self._closing_count = f"{instance}{lanes}"
+
     def _send(self, batch: Batch) -> SendResult:
         if not self.batch:
             return self._send_singles(batch)
@@ -51,6 +63,8 @@ class HttpSink(HttpDestination):
         # When it was sent stands beside the body, which is the same over attempts.
         sent_at = rfc3339_ns(self.clock.time_ns())
         more = {"Idempotency-Key": batch.key, "CXSDK-Sent-At": sent_at}
+        if self._closing_count:
+            more["CXSDK-Closing-Count"] = self._closing_count
         return self._post(body, kind, batch.records, more)
 
     def _send_singles(self, batch: Batch) -> SendResult:

@@ -127,6 +127,7 @@ class Adoption:
                 "spool_left_alone",
                 "a spool directory is left as it is: %s. See cxsdk spool ls",
                 words,
+                among=self._spool.speaks,
             )
         )
 
@@ -147,10 +148,13 @@ class Adoption:
             return False
 
     def _open(self, path: Path, *, force: bool) -> _Estate:
+        spool = self._spool
         manifest = directory.manifest_of(path)
         sinks = self._sinks(path, manifest, force=force)
         estate = _Estate(directory.adopt(path), sinks, deque())
         try:
+            if spool._options.new_sinks == "retained":
+                self._let_in(estate)
             for name in _disk.names(path):
                 if name.endswith((".seg", ".open")):
                     estate.unread.append(path / name)
@@ -160,8 +164,22 @@ class Adoption:
         self._estates.append(estate)
         self._inherit_dead(estate)  # at once: erasure looks for dead letters in our own place
         self._adopted += 1
-        self._spool._note("adopted_dirs", 1)
+        spool._note("adopted_dirs", 1)
         return estate
+
+    def _let_in(self, estate: _Estate) -> None:
+        """
+        Have sinks whose names are new here get all that is in the directory.
+
+        In the manifest at once: whoever comes next finds how far they got, and keeps what is theirs.
+        """
+        manifest = estate.home.manifest
+        ours = self._spool.fingerprints
+        new = {name: ours[name] for name in ours if name not in manifest["sinks"]}
+        if new:
+            manifest["sinks"] = {**manifest["sinks"], **new}
+            directory.rewrite_manifest(estate.home.path, manifest)
+            estate.sinks.update(dict.fromkeys(new, True))
 
     def _sinks(self, path: Path, manifest: dict[str, Any], *, force: bool) -> dict[str, bool]:
         spool = self._spool

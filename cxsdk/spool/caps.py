@@ -141,6 +141,7 @@ class Caps:
                 " behind by %d events",
                 laggard,
                 count,
+                among=self._spool.speaks,
             )
         )
 

@@ -21,6 +21,7 @@ from cxsdk.spool.caps import Caps
 from cxsdk.spool.erasure import Tombstones
 from cxsdk.spool.notice import Notice
 from cxsdk.spool.segment import Segment
+from cxsdk.spool.stamps import Stamps
 from cxsdk.spool.store import Store
 from cxsdk.typing import Shed
 
@@ -64,6 +65,7 @@ class FileSpool(Store):
         self._off = False
         self._adoption = Adoption(self)
         self._notice = Notice(clock)
+        self._stamps = Stamps(self.root, service, environment)
         self._caps = Caps(self)
         self._tombstones = Tombstones(self)
 
@@ -106,6 +108,12 @@ class FileSpool(Store):
                 self._note("maintain_failed", 1)
                 voice.say(logging.DEBUG, f"spool_maintain:{error!r:.80}", "spool: %s", error)
         self._tell()
+
+    def speaks(self, reason: str) -> bool:
+        """
+        Say whether this process is the one of its host to log *reason*. May block on a disk.
+        """
+        return self._stamps.first(reason)
 
     def publish(self, sinks: dict[str, Any]) -> None:
         """

@@ -4,6 +4,7 @@ The host is never broken: switches, weight, calls from inside calls, disks that 
 
 from __future__ import annotations
 
+import os
 import sys
 
 import pytest
@@ -223,7 +224,7 @@ def from_signals():
     init()
     signal.signal(signal.SIGALRM, lambda *_: emit_inside())
     signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
-    work(3)
+    work(args["seconds"])
     signal.setitimer(signal.ITIMER_REAL, 0)
 
 
@@ -237,7 +238,7 @@ def from_del():
 
     init()
     gc.set_threshold(1)
-    end = time.monotonic() + 3
+    end = time.monotonic() + args["seconds"]
     while time.monotonic() < end:
         Cycle()
         work(0.005)
@@ -252,7 +253,7 @@ def from_logging():
     logging.getLogger().addHandler(Handler())
     logging.getLogger().setLevel(logging.DEBUG)
     init()
-    end = time.monotonic() + 2
+    end = time.monotonic() + args["seconds"]
     while time.monotonic() < end:
         logging.getLogger("host").info("a line")
         work(0.005)
@@ -260,7 +261,7 @@ def from_logging():
 
 def from_listener():
     init(listeners=[lambda event: emit_inside()])
-    work(2)
+    work(args["seconds"])
 
 
 def from_processor():
@@ -269,7 +270,7 @@ def from_processor():
         return event
 
     init(processors=[process])
-    work(2)
+    work(args["seconds"])
 
 
 def from_everything():
@@ -285,10 +286,10 @@ def from_everything():
     init(listeners=[listen])
     signal.signal(signal.SIGALRM, lambda *_: emit_inside())
     signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
-    threads = [threading.Thread(target=work, args=(2,)) for _ in range(2)]
+    threads = [threading.Thread(target=work, args=(args["seconds"],)) for _ in range(2)]
     for thread in threads:
         thread.start()
-    work(2)
+    work(args["seconds"])
     for thread in threads:
         thread.join()
     signal.setitimer(signal.ITIMER_REAL, 0)
@@ -297,7 +298,7 @@ def from_everything():
 sys.setswitchinterval(0.001)
 globals()[args["way"]]()
 inside[0] = 99
-report = client().flush(30)
+report = client().flush(30 + 3 * args["seconds"])
 say(accepted=accepted + inner, inner=len(inner), pending=report.pending, ledger=ledger(),
     refused=client().stats()["refused"], stats=client().stats())
 os._exit(0)
@@ -316,8 +317,13 @@ os._exit(0)
     ],
 )
 def test_emits_from_inside_an_emit(run, collector, way):
-    """No deadlock, and every event is accounted for, taken or refused."""
-    said = run(REENTRANT, collector, within=30, way=way).said
+    """
+    No deadlock, and every event is accounted for, taken or refused.
+
+    A million events and more: ``CXSDK_STORM_SECONDS=60``.
+    """
+    seconds = float(os.environ.get("CXSDK_STORM_SECONDS", "2"))
+    said = run(REENTRANT, collector, within=30 + 10 * seconds, way=way, seconds=seconds).said
     assert said["inner"] > 20
     assert said["pending"] == 0
     assert said["ledger"] == {"offered": 0, "default": 0}, said["stats"]

@@ -37,6 +37,18 @@ def test_a_batch_is_a_cloudevents_batch(collector, make_sink, make_batch):
     assert request.headers["user-agent"].startswith("cxsdk/")
 
 
+def test_the_closing_count_stands_beside_the_body(collector, make_sink, make_batch):
+    """Once told how many there were, a sink says so with each request; the body is the same."""
+    sink = make_sink(collector.url)
+    sink.send(make_batch(3))
+    sink.count_out("ab12", {"vital": 3, "bulk": 40})
+    sink.send(make_batch(3))
+    before, after = collector.requests
+    assert "cxsdk-closing-count" not in before.headers
+    assert after.headers["cxsdk-closing-count"] == "ab12; bulk=40; vital=3"
+    assert before.wire_bytes == after.wire_bytes
+
+
 def test_large_bodies_are_compressed_the_same_each_time(collector, make_sink, make_batch):
     """Above 1 KiB a body is gzipped, and a second attempt has the same bytes."""
     sink = make_sink(collector.url, compress=True)

@@ -78,6 +78,8 @@ class Model(RuleBasedStateMachine):
         self.flying = {sink: {} for sink in SINKS}
         # Settled, but the cursor may not know: may come again after a crash, with the same id.
         self.maybe = {sink: {} for sink in SINKS}
+        # Hit by damage: a second flip of the same bit repairs a record that was given up.
+        self.scarred = set()
         self.volatile = set()
         self.stones = False
         self.spool = self.open()
@@ -275,6 +277,7 @@ class Model(RuleBasedStateMachine):
         """Open again; what is there must be what the model says, but for the records *hit*."""
         self.spool = self.open()
         self.spool.maintain()
+        self.scarred |= hit
         for sink in SINKS:
             for payload, record in self.flying[sink].items():
                 if payload in self.tags:
@@ -289,7 +292,11 @@ class Model(RuleBasedStateMachine):
             assert set(found) <= set(self.waiting[sink]) | set(self.maybe[sink])
             lanes = {**self.maybe[sink], **self.waiting[sink]}
             self.waiting[sink] = {payload: lanes[payload] for payload in found}
-            self.maybe[sink] = {}
+            self.maybe[sink] = {
+                payload: lane
+                for payload, lane in lanes.items()
+                if payload in self.scarred and payload not in found
+            }
         self.volatile = set()
 
     def physical(self, sink):

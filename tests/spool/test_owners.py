@@ -229,6 +229,46 @@ def test_a_new_sink_starts_from_now(bench):
     assert sorted(bench.drain(heir)) == [b"new", b"old"]
 
 
+def test_a_new_sink_may_get_all_that_is_retained(bench):
+    """By the option it gets what others have had too, once, also over another crash."""
+    spool = bench.open()
+    for number in range(6):
+        spool.append("bulk", b"%d" % number, 0, bytes(8))
+    spool.ack("default", spool.lease("default", "bulk", 2, 1000))
+    bench.crash(spool)
+    heir = bench.open(sinks=("default", "fresh"), new_sinks="retained")
+    heir.maintain()
+    taken = heir.lease("fresh", "bulk", 4, 1000)
+    assert [record.payload for record in taken] == [b"0", b"1", b"2", b"3"]
+    heir.ack("fresh", taken)
+    assert all(heir.counts(sink).balance() == 0 for sink in ("default", "fresh"))
+    bench.crash(heir)
+    last = bench.open(sinks=("default", "fresh"), new_sinks="retained")
+    last.maintain()
+    assert bench.drain(last, "fresh") == [b"4", b"5"]
+    assert bench.drain(last) == [b"2", b"3", b"4", b"5"]
+    last.maintain()
+    assert all(last.counts(sink).balance() == 0 for sink in ("default", "fresh"))
+
+
+def test_what_is_retained_for_a_new_sink_outlives_a_step_back(bench):
+    """A release without it leaves what is its; the next one with it goes on."""
+    spool = bench.open()
+    spool.append("bulk", b"old", 0, bytes(8))
+    bench.crash(spool)
+    heir = bench.open(sinks=("default", "fresh"), new_sinks="retained")
+    heir.maintain()
+    bench.crash(heir)
+    back = bench.open()
+    back.maintain()
+    assert bench.drain(back) == [b"old"]
+    back.maintain()
+    back.close()
+    again = bench.open(sinks=("default", "fresh"))
+    again.maintain()
+    assert bench.drain(again, "fresh") == [b"old"]
+
+
 def test_what_was_acked_is_not_sent_again_after_a_crash(bench, mode):
     """The cursor of each sink survives; only what was in flight comes again."""
     spool = bench.open(mode, sinks=("default", "second"))
