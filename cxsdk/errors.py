@@ -16,6 +16,7 @@ Raised only from ``init``, constructors, ``install`` and where the caller asked 
     │   ├── SpoolFullError                  no room left in memory or on disk
     │   ├── SpoolLockedError                another live process owns the directory
     │   └── SpoolCorruptError               a file is damaged or of a newer format
+    ├── StoreUnavailableError               the cap store cannot be asked; nobody is prompted
     ├── OutboxError                         the host's transaction did not take an event
     ├── DeliveryError                       raise_for_error() of a DeliveryReport
     └── IntegrationError
@@ -39,6 +40,7 @@ __all__ = [
     "SpoolError",
     "SpoolFullError",
     "SpoolLockedError",
+    "StoreUnavailableError",
 ]
 
 
@@ -137,6 +139,14 @@ class SpoolCorruptError(SpoolError):
     """
 
     code = "spool_corrupt"
+
+
+class StoreUnavailableError(CXError):
+    """
+    The cap store does not answer, or not in time; who may be asked is unknown, so nobody is.
+    """
+
+    code = "store_unavailable"
 
 
 class OutboxError(CXError):

@@ -107,6 +107,7 @@ class Scope:
         "_outer",
         "consent",
         "correlation",
+        "done",
         "last",
         "purposes",
         "where",
@@ -128,6 +129,7 @@ class Scope:
         self.purposes: tuple[str, ...] | None = None
         self.correlation: str | None = None
         self.last: str | None = None
+        self.done: Any = None
         self._is_new = True
         if further:
             self._say(**further)
@@ -175,7 +177,7 @@ class Scope:
         made.consent = self.consent or (outer.consent if same else None)
         made.purposes = self.purposes or (outer.purposes if same else None)
         made.correlation = self.correlation or outer.correlation
-        made.last = outer.last if same else None
+        made.last, made.done = (outer.last, outer.done) if same else (None, None)
         return made
 
     def serving(self, customer: Any) -> Scope:

@@ -248,7 +248,7 @@ class Interaction(Said):
             kept = capture.contact(self, known, scope, elapsed)
             if kept is not None:
                 if scope is not None:
-                    scope.last = self._id
+                    scope.last, scope.done = self._id, self
                 return kept
         return self._finish_with_care(capture, known, scope, elapsed)
 
@@ -269,7 +269,7 @@ class Interaction(Said):
         draft = self._draft(known, scope, elapsed, fields)
         if scope is None:
             return capture.interaction(draft, elapsed // 1_000_000, None, None)
-        scope.last = self._id
+        scope.last, scope.done = self._id, self
         return capture.interaction(draft, elapsed // 1_000_000, scope.consent, scope.purposes)
 
     def _draft(

@@ -1,0 +1,409 @@
+"""
+The prompt engine: who is asked what, when, about which interaction, and what became of it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from cxsdk._clock import Clock, SystemClock
+from cxsdk._guard import is_ours, voice
+from cxsdk.asking import CapStore, History, OfferState, Reserved
+from cxsdk.errors import ConfigurationError, CXError, InvalidEventError, StoreUnavailableError
+from cxsdk.prompts import answering, deciding, later, reserving
+from cxsdk.prompts.cases import OPEN, case_of, memory_of
+from cxsdk.prompts.deadline import Deadline
+from cxsdk.prompts.deciding import Asked, Verdict
+from cxsdk.prompts.life import Life
+from cxsdk.prompts.model import Prompt
+from cxsdk.prompts.offer import Bound, Offer, Receipt, Suppressed, at, pack
+from cxsdk.prompts.token import Seal, TokenCodec
+
+if TYPE_CHECKING:
+    from cxsdk.pipeline.capture import Capture
+
+__all__ = ["Engine"]
+
+T = TypeVar("T")
+Moved = Literal["shown", "started", "dismissed"]
+
+
+class Engine:
+    """
+    Decides on the server whether a customer is asked, and takes the answers.
+
+    Safe from any thread and event loop, and after a fork. No call raises into a handler or keeps it
+    longer than *deadline* (strict mode aside); what cannot be decided in time is not asked.
+
+    Args:
+        capture: returns the capture that events go through, None where it is off.
+
+        prompts: all there are; keys are unique.
+
+        store: remembers who was asked, for all processes of the service.
+
+        keys: secrets that sign tokens, the newest last; at least 16 bytes each.
+
+        audience: whose tokens are accepted: the service's source and environment.
+
+        deadline: seconds that a decision may take.
+
+        attributes: customer id as the host has it → what rules may look at; called at a decision,
+            within its deadline.
+
+        suppressed_events: record each refusal as an event, not only as a count.
+
+        clock: for tests.
+
+    Raises:
+        ConfigurationError: two prompts of one key, or keys that are too short.
+    """
+
+    def __init__(
+        self,
+        capture: Callable[[], Capture | None],
+        prompts: Iterable[Prompt],
+        store: CapStore,
+        *,
+        keys: Sequence[bytes],
+        audience: str,
+        deadline: float = 0.05,
+        attributes: Callable[[Any], Mapping[str, Any]] | None = None,
+        suppressed_events: bool = False,
+        clock: Clock | None = None,
+    ) -> None:
+        self.prompts: dict[str, Prompt] = {}
+        for prompt in prompts:
+            if prompt.key in self.prompts:
+                raise ConfigurationError(f"prompts: {prompt.key!r} is there twice")
+            self.prompts[prompt.key] = prompt
+        self.store = store
+        self.clock = clock or SystemClock()
+        self.codec = TokenCodec(keys, audience)
+        self.by_priority = sorted(self.prompts.values(), key=lambda p: (-p.priority, p.key))
+        self.life = Life(capture)
+        self.refused: Counter[str] = Counter()
+        self._capture = capture
+        self.seal = Seal(keys, "about")
+        self._deadline = Deadline(deadline)
+        self.attributes = attributes
+        self._says_suppressed = suppressed_events
+        self.merged: set[tuple[str, str]] = set()
+
+    # ---- deciding -------------------------------------------------------------------------
+
+    def offer(self, key: str | None = None, **how: Any) -> Offer | Suppressed:
+        """
+        Decide whether to ask, now; reserve what is to be shown.
+
+        Args:
+            key: of one prompt; None: of all live prompts the one with the highest priority that
+                may ask.
+
+            about: what is asked about: an interaction that is over, or what `remember` returned;
+                by default the open interaction, else the last one of this scope.
+
+            customer, anonymous, account, session: whom to ask; by default the scope's.
+
+            channel: ``in_app``, ``email``, ``link``, ``chat``, ``api``.
+
+            locale: BCP 47 tag of the reader; by default the scope's, else the prompt's own.
+
+            context: values for ``{name}`` in texts, of the prompt's ``context_fields``.
+
+            attributes: of the customer, for rules.
+        """
+        return self._guarded(lambda: self._decide(key, how), key)
+
+    async def aoffer(self, key: str | None = None, **how: Any) -> Offer | Suppressed:
+        """
+        Like `offer`, without blocking the event loop.
+        """
+        # Who and what is read from the context here, not in a thread.
+        found = self._guarded(lambda: reserving.plan(self, key, how), key)
+        if isinstance(found, Suppressed):
+            return found
+        try:
+            return await self._deadline.acall(
+                lambda: reserving.reserve_first(self, *found), self._undo(found[0])
+            )
+        except StoreUnavailableError as error:
+            return self._unavailable(error, key)
+
+    def _decide(self, key: str | None, how: dict[str, Any]) -> Offer | Suppressed:
+        found = reserving.plan(self, key, how)
+        if isinstance(found, Suppressed):
+            return found
+        return self._deadline.call(
+            lambda: reserving.reserve_first(self, *found), self._undo(found[0])
+        )
+
+    def _guarded(self, decide: Callable[[], T], key: str | None) -> T | Suppressed:
+        try:
+            return decide()
+        except StoreUnavailableError as error:
+            return self._unavailable(error, key)
+        except Exception as error:
+            capture = self._capture()
+            if not is_ours(error) or (capture is not None and capture.strict):
+                raise
+            code = error.code if isinstance(error, CXError) else "internal"
+            voice.say(logging.ERROR, f"prompts:{code}", "cxsdk: nobody is asked: %s", error)
+            return self.suppress(None, None, code, key or "")
+
+    def _unavailable(self, error: StoreUnavailableError, key: str | None) -> Suppressed:
+        voice.say(logging.WARNING, "prompts:store", "cxsdk: nobody is asked: %s", error)
+        return self.suppress(None, None, "store_unavailable", key or "")
+
+    def reserve(
+        self, prompt: Prompt, asked: Asked, offer_id: str, context: Mapping[str, str]
+    ) -> Offer | Suppressed:
+        """
+        Reserve an offer of *prompt* in the store, and record it. Blocks on the store.
+
+        Raises:
+            StoreUnavailableError: the store cannot be asked.
+        """
+        bound = self.bound(prompt, asked, context)
+        request = deciding.request_of(prompt, asked, offer_id, pack(bound))
+        result = self.store.reserve(request)
+        if not isinstance(result, Reserved):
+            return self.suppress(prompt, asked, result.reason, retry_in=result.retry_in)
+        self.life.prompt(prompt, bound, "offered", offer_id)
+        return self.offer_of(bound, offer_id, asked.now + request.expires_in)
+
+    def _undo(self, candidates: Sequence[tuple[str, Prompt]]) -> Callable[[], None]:
+        def undo() -> None:
+            for offer_id, _ in candidates:
+                self.store.release(offer_id)
+
+        return undo
+
+    def bound(self, prompt: Prompt, asked: Asked, context: Mapping[str, str]) -> Bound:
+        """
+        Return what an offer of *prompt* is bound to.
+        """
+        known, case = asked.known, asked.case
+        locale = deciding.matching_locale(prompt, asked.locale) if asked.locale else None
+        return Bound(
+            prompt=prompt.key,
+            version=prompt.version,
+            channel=asked.channel,
+            customer=known.block,
+            session=known.session,
+            partition=known.partition,
+            tag=known.tag,
+            is_known=known.is_known,
+            consent=asked.consent if asked.consent != "unknown" else None,
+            interaction_id=case.interaction_id,
+            touchpoint=case.touchpoint,
+            outcome=case.outcome if case.interaction_id else "",
+            happened_at=case.happened_at,
+            locale=locale or prompt.language,
+            stage="recall" if asked.is_recall else "experience",
+            echo_of=str(case.data.get("echo_of", "")) if asked.is_recall else "",
+            probability=prompt.sampling.rate,
+            trigger=prompt.trigger.event,
+            context={
+                name: str(context[name])[:256] for name in prompt.context_fields if name in context
+            },
+            tz=asked.tz,
+        )
+
+    def offer_of(
+        self, bound: Bound, offer_id: str, expires_at: float, state: OfferState = "reserved"
+    ) -> Offer:
+        """
+        Return the offer as a face shows it.
+
+        Raises:
+            KeyError: its prompt is gone from the configuration.
+        """
+        return Offer(
+            token=self.codec.sign(offer_id, bound.channel, expires_at),
+            offer_id=offer_id,
+            prompt=self.prompts[bound.prompt],
+            channel=bound.channel,
+            locale=bound.locale,
+            expires_at=at(expires_at),
+            state=state,
+            stage=bound.stage,
+            context=bound.context,
+        )
+
+    def suppress(
+        self,
+        prompt: Prompt | None,
+        asked: Asked | None,
+        reason: str,
+        key: str = "",
+        *,
+        retry_in: float | None = None,
+    ) -> Suppressed:
+        """
+        Count that nobody is asked, and why.
+        """
+        self.refused[reason] += 1
+        if self._says_suppressed and prompt is not None and asked is not None:
+            self.life.suppressed(prompt, self.bound(prompt, asked, {}), reason)
+        return Suppressed(reason, prompt.key if prompt else key, retry_in)
+
+    def now(self) -> float:
+        """
+        Return seconds since 1970.
+        """
+        return self.clock.time_ns() / 1e9
+
+    # ---- across a redirect --------------------------------------------------------------------
+
+    def remember(self, about: Any = None) -> str:
+        """
+        Return a signed text that stands for an interaction, to be kept in the session until the
+        page is rendered that asks; empty where there is nothing to ask about.
+        """
+        found = self._guarded(lambda: memory_of(case_of(about, self.seal), self.seal), None)
+        return found if isinstance(found, str) else ""
+
+    # ---- answering, see there -----------------------------------------------------------------
+
+    def find(self, token: str, channels: Sequence[str] | None = None) -> Offer | Receipt:
+        """
+        Return the offer that *token* stands for, or a `Receipt` that says why there is none.
+        """
+        return answering.find(self, token, channels)
+
+    def advance(self, token: str, to: Moved, *, reason: str | None = None) -> bool:
+        """
+        Say that an offer was ``shown``, ``started`` or ``dismissed``; return whether that is news.
+        """
+        return answering.advance(self, token, to, reason)
+
+    def submit(
+        self,
+        token: str,
+        answers: Mapping[str, Any],
+        *,
+        partial: bool = False,
+        channels: Sequence[str] | None = None,
+    ) -> Receipt:
+        """
+        Take an answer; blocks on the store and, for a moment, on the spool.
+
+        Args:
+            answers: question id → value, as a form or JSON has them.
+
+            partial: keep it though something required is missing; more may come.
+
+            channels: on which the token may have been issued; None: any.
+        """
+        return answering.submit(self, token, answers, partial=partial, channels=channels)
+
+    def submit_text(self, token: str, text: str) -> Receipt:
+        """
+        Take what a customer wrote in a chat as the answer to the first question.
+        """
+        return answering.submit_text(self, token, text)
+
+    async def asubmit(self, token: str, answers: Mapping[str, Any], **how: Any) -> Receipt:
+        """
+        Like `submit`, without blocking the event loop.
+        """
+        import asyncio
+
+        return await asyncio.to_thread(self.submit, token, answers, **how)
+
+    # ---- later, see there ---------------------------------------------------------------------
+
+    def run_due(self, send: Callable[[Offer, Mapping[str, str]], object], limit: int = 50) -> int:
+        """
+        Ask those whose time has come, by *send*; return how many. For a timer of the host's.
+
+        Args:
+            send: gets an offer and the customer as the wire knows them (``id``, …); an offer that
+                it returned for counts as shown. What it raises gives the offer back.
+
+            limit: offers at most.
+        """
+        return later.run_due(self, send, limit)
+
+    def sweep(self) -> int:
+        """
+        End offers whose time is over, with an event each; return how many. For the same timer.
+        """
+        return later.sweep(self)
+
+    def watch(self, event: Any) -> None:
+        """
+        Look at an event for prompts that wait for it: a `Listener`.
+        """
+        later.watch(self, event)
+
+    # ---- looking in ---------------------------------------------------------------------------
+
+    def explain(self, key: str, **how: Any) -> list[Verdict]:
+        """
+        Return what each rule says for a customer, the store's included; nothing is reserved.
+
+        Takes the arguments of `offer`. Blocks on the store.
+
+        Raises:
+            CXError: no such prompt, or an argument is wrong, or the store cannot be asked.
+        """
+        capture = self._capture()
+        if capture is None:
+            return [Verdict("capture", "disabled")]
+        if key not in self.prompts:
+            raise InvalidEventError("prompt", f"one of {', '.join(self.prompts)}", key)
+        prompt = self.prompts[key]
+        how.pop("context", None)
+        case = case_of(how.pop("about", None), self.seal)
+        if case is OPEN:
+            return [Verdict("about", "interaction_open")]
+        asked = reserving.asked_of(self, capture, case, **how)
+        history = self.store.history(asked.subject) if asked.subject else History()
+        found = [*deciding.cheap_verdicts(prompt, asked), *deciding.verdicts(prompt, asked, history)]
+        return [*found, *deciding.cap_verdicts(prompt, asked, history)]
+
+    def opt_out(self, customer: Any = None, *, anonymous: str | None = None) -> None:
+        """
+        Never ask this customer again. Blocks on the store.
+
+        Raises:
+            StoreUnavailableError: it is not kept.
+        """
+        for subject in self._subjects(customer, anonymous):
+            self.store.opt_out(subject)
+
+    def forget(self, customer: Any = None, *, anonymous: str | None = None) -> int:
+        """
+        Erase what the store knows of a customer; return how many offers. Blocks on the store.
+
+        Raises:
+            StoreUnavailableError: it is not erased.
+        """
+        return sum(self.store.forget(each) for each in self._subjects(customer, anonymous))
+
+    def _subjects(self, customer: Any, anonymous: str | None) -> list[str]:
+        capture = self._capture()
+        if capture is None:
+            return []
+        block = capture.known((customer, anonymous, None, None)).block or {}
+        kinds = (("id", "c"), ("anonymous_id", "a"))
+        return [deciding.subject_of(kind, block[name]) for name, kind in kinds if name in block]
+
+    def stats(self) -> dict[str, Any]:
+        """
+        Return how often nobody was asked, by reason, in this process.
+        """
+        return {"suppressed": dict(self.refused), "prompts": len(self.prompts)}
+
+    def close(self) -> None:
+        """
+        Let go of threads and connections. Idempotent.
+        """
+        self._deadline.close()
+        self.store.close()
+

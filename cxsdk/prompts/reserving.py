@@ -1,0 +1,172 @@
+"""
+From a call of the host's to an offer: who, about what, which prompts, and the first that may ask.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from cxsdk._guard import voice
+from cxsdk._ids import new_id
+from cxsdk.asking import History
+from cxsdk.errors import InvalidEventError
+from cxsdk.prompts import deciding, later
+from cxsdk.prompts.cases import OPEN, Case, case_of
+from cxsdk.prompts.deciding import Asked
+from cxsdk.prompts.model import Prompt
+from cxsdk.prompts.offer import Offer, Suppressed
+from cxsdk.scope import NOBODY, NOWHERE, current_scope
+
+if TYPE_CHECKING:
+    from cxsdk.pipeline.capture import Capture
+    from cxsdk.prompts.engine import Engine
+
+__all__ = ["Plan", "asked_of", "plan", "reserve_first"]
+
+_KNOWN_MERGES = 4096
+
+Plan = tuple[list[tuple[str, Prompt]], Asked, Mapping[str, str]]
+"""Candidates with the ids of their offers, the highest priority first; whom; values for texts."""
+
+
+def plan(engine: Engine, key: str | None, how: dict[str, Any]) -> Suppressed | Plan:
+    """
+    Return which prompts may be tried for whom, or why none. No store, no disk; on the host's thread.
+
+    Raises:
+        CXError: an argument is wrong.
+    """
+    capture = engine._capture()
+    if capture is None:
+        return Suppressed("disabled", key or "")
+    if key is not None and key not in engine.prompts:
+        if capture.strict:
+            raise InvalidEventError("prompt", f"one of {', '.join(engine.prompts)}", key)
+        words = "cxsdk: there is no prompt %r, so nobody is asked"
+        voice.say(logging.WARNING, f"unknown_prompt:{key:.40}", words, key)
+        return engine.suppress(None, None, "unknown_prompt", key)
+    case = case_of(how.pop("about", None), engine.seal)
+    if case is OPEN:
+        return engine.suppress(None, None, "interaction_open", key or "")
+    context = how.pop("context", None) or {}
+    asked = asked_of(engine, capture, case, **how)
+    wanted = [engine.prompts[key]] if key is not None else engine.by_priority
+    candidates = []
+    refusal = Suppressed("not_live", key or "")
+    for prompt in wanted:
+        reason = deciding.first_reason(deciding.cheap_verdicts(prompt, asked))
+        if reason:
+            refusal = engine.suppress(prompt, asked, reason)
+        else:
+            candidates.append((new_id(), prompt))
+    may_wait = later.may_wait(engine, asked)
+    return (candidates, asked, context) if candidates or may_wait else refusal
+
+
+def asked_of(
+    engine: Engine,
+    capture: Capture,
+    case: Case,
+    *,
+    customer: Any = None,
+    anonymous: str | None = None,
+    account: Any = None,
+    session: str | None = None,
+    channel: str = "in_app",
+    locale: str | None = None,
+    attributes: Mapping[str, Any] | None = None,
+) -> Asked:
+    """
+    Return whom a call is about: what it says, completed from the scope.
+
+    Raises:
+        InvalidEventError: an id is wrong.
+    """
+    scope = current_scope.get()
+    if scope is not None and customer is not None:
+        scope = scope.serving(customer)
+    theirs = NOBODY if scope is None else scope.who
+    said = (customer, anonymous, account, session)
+    who = (
+        *(b if a is None else a for a, b in zip(said, theirs, strict=True)),
+    )
+    known = capture.known(who)
+    where = NOWHERE if scope is None else scope.where
+    found: dict[str, Any] = {}
+    if engine.attributes is not None and who[0] is not None:
+        found.update(engine.attributes(who[0]))
+    return Asked(
+        known=known,
+        case=case,
+        channel=channel,
+        locale=locale or where[3] or "",
+        now=engine.now(),
+        consent=capture.gate.state_of(scope.consent if scope else None, known),
+        tz=where[4] or str(capture.settings.tz or "UTC"),
+        attributes={**found, **(attributes or {})},
+    )
+
+
+def reserve_first(
+    engine: Engine,
+    candidates: Sequence[tuple[str, Prompt]],
+    asked: Asked,
+    context: Mapping[str, str],
+) -> Offer | Suppressed:
+    """
+    Reserve the first that the store allows; the others lose by priority. Blocks on the store.
+
+    Raises:
+        StoreUnavailableError: the store cannot be asked.
+    """
+    _merge_visitor(engine, asked)
+    waiting = later.ready(engine, asked)
+    history: History | None = None
+    refusal = Suppressed("not_live")
+    offered: Offer | None = None
+    for offer_id, prompt, found in _in_order(waiting, candidates, asked):
+        if offered is not None:
+            engine.suppress(prompt, found, "lost_priority")
+            continue
+        if prompt.trigger.delay and found is asked:
+            refusal = engine.suppress(prompt, asked, later.wait(engine, prompt, asked))
+            continue
+        if deciding.needs_history(prompt):
+            later.mark(engine, prompt, found)
+            history = history or engine.store.history(found.subject)
+        reason = deciding.first_reason(deciding.verdicts(prompt, found, history or History()))
+        if reason:
+            refusal = engine.suppress(prompt, found, reason)
+            continue
+        result = engine.reserve(prompt, found, offer_id, context)
+        if isinstance(result, Suppressed):
+            refusal = result
+        else:
+            offered = result
+    return offered or refusal
+
+
+def _in_order(
+    waiting: Iterable[tuple[str, Prompt, Asked]],
+    candidates: Sequence[tuple[str, Prompt]],
+    asked: Asked,
+) -> list[tuple[str, Prompt, Asked]]:
+    found = [*waiting, *((offer_id, prompt, asked) for offer_id, prompt in candidates)]
+    found.sort(key=lambda each: (-each[1].priority, each[1].key))
+    return found
+
+
+def _merge_visitor(engine: Engine, asked: Asked) -> None:
+    """
+    Have a visitor who is known by now keep the clocks of before.
+    """
+    block = asked.known.block or {}
+    if "id" in block and "anonymous_id" in block:
+        pair = (deciding.subject_of("a", block["anonymous_id"]), asked.subject)
+        if pair not in engine.merged:
+            engine.store.merge(*pair)
+            if len(engine.merged) >= _KNOWN_MERGES:
+                engine.merged.clear()
+            engine.merged.add(pair)
