@@ -33,13 +33,20 @@ from cxsdk._default import (
 from cxsdk._exit import drain_on_sigterm
 from cxsdk._version import __version__
 from cxsdk.client import Client
-from cxsdk.config import CaptureOptions, DeliveryOptions, PrivacyOptions, SpoolOptions
+from cxsdk.config import (
+    CaptureOptions,
+    DeliveryOptions,
+    PrivacyOptions,
+    PromptOptions,
+    SpoolOptions,
+)
 from cxsdk.errors import ConfigurationError, CXError, InvalidEventError
 from cxsdk.instrument import arg
 from cxsdk.scope import scope
 from cxsdk.typing import Accepted, DeliveryReport, Dropped, Health
 
 if TYPE_CHECKING:
+    from cxsdk import prompts
     from cxsdk.events.model import About, Event, Party
 
 interaction = instrument.interaction
@@ -73,6 +80,7 @@ __all__ = [
     "InvalidEventError",
     "Party",
     "PrivacyOptions",
+    "PromptOptions",
     "SpoolOptions",
     "__version__",
     "aclose",
@@ -97,6 +105,7 @@ __all__ = [
     "partner",
     "problem",
     "promise",
+    "prompts",
     "reaction",
     "record",
     "resolved",
@@ -111,4 +120,8 @@ def __getattr__(name: str) -> Any:
         from cxsdk.events import model
 
         return getattr(model, name)
+    if name == "prompts":
+        import importlib
+
+        return importlib.import_module("cxsdk.prompts")
     raise AttributeError(f"module 'cxsdk' has no attribute {name!r}")

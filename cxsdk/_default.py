@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, cast
 
-from cxsdk import _fork
+from cxsdk import _current, _fork
 from cxsdk._guard import caller, voice
 from cxsdk.client import Client
 from cxsdk.instrument import Instrument
@@ -71,6 +71,7 @@ class _Default(Instrument):
 
 
 instrument = _Default()
+_current.find = lambda: _client
 
 
 def _takes_what(
@@ -98,7 +99,7 @@ def init(service: str | None = None, **options: Any) -> Client:
         service: name of the deployable; also ``CXSDK_SERVICE``.
 
         options: ``collector``, ``environment``, ``version``, ``api_key``, ``tz``, ``strict``,
-            ``spool``, ``delivery``, ``privacy``, ``capture``, ``processors``, ``listeners``, ``outbox``.
+            ``spool``, ``delivery``, ``privacy``, ``capture``, ``prompts``, ``processors``, ``listeners``, ``outbox``.
 
     Raises:
         ConfigurationError: an argument is wrong.

@@ -287,6 +287,9 @@ class CapStore(Protocol):
     def merge(self, subject: str, into: str) -> None:
         """
         Join the history of *subject* (an anonymous visitor) to that of *into*.
+
+        Once: a visitor who was joined to somebody is not joined to somebody else, so that two who
+        share a browser do not become one.
         """
 
     def forget(self, subject: str) -> int:

@@ -17,6 +17,7 @@ from cxsdk.config import (
     CaptureOptions,
     DeliveryOptions,
     PrivacyOptions,
+    PromptOptions,
     SpoolOptions,
     resolve,
 )
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cxsdk.pipeline.capture import Capture
+    from cxsdk.prompts.engine import Engine
 
 __all__ = ["Client"]
 
@@ -68,7 +70,7 @@ class Client(Instrument):
 
         strict: raise what would be counted and logged; for tests and development.
 
-        spool, delivery, privacy, capture: option groups.
+        spool, delivery, privacy, capture, prompts: option groups.
 
         processors: the team's own steps, ``Event -> Event | None``.
 
@@ -98,6 +100,7 @@ class Client(Instrument):
         delivery: DeliveryOptions | None = None,
         privacy: PrivacyOptions | None = None,
         capture: CaptureOptions | None = None,
+        prompts: PromptOptions | None = None,
         processors: Sequence[Processor] = (),
         listeners: Sequence[Listener] = (),
         outbox: Any = None,
@@ -117,15 +120,20 @@ class Client(Instrument):
             "delivery": delivery,
             "privacy": privacy,
             "capture": capture,
+            "prompts": prompts,
         }
         self.settings, warnings = resolve(arguments)
         for warning in warnings:
             voice.say(logging.WARNING, f"setting:{warning}", "cxsdk: %s", warning)
-        self._clock = clock or SystemClock()
+        self._clock, self._why_off = clock or SystemClock(), ""
         self._processors = processors
+        self._engine: Engine | None = None
         self._listeners = listeners
+        if "prompts" in self.settings.said and not self.settings.disabled:
+            # What is wrong with a prompt is said here and not at the first page that asks.
+            watch = self.prompts.watch if self.prompts.needs_watching else None
+            self._listeners = listeners if watch is None else (*listeners, watch)
         self._outbox_source = outbox
-        self._why_off = ""
         self._sinks = self._open_sinks()
         self._is_shown = False
         self._is_ending = False
@@ -300,6 +308,20 @@ class Client(Instrument):
         is_off = self.capture() is None
         return Transaction(self) if is_off else self._parts.outbox.open(self, over, using)
 
+    @property
+    def prompts(self) -> Engine:
+        """
+        Return the prompt engine, made at its first use.
+
+        Raises:
+            ConfigurationError: a prompt, the cap store or the keys are wrong.
+        """
+        if self._engine is None:
+            from cxsdk.prompts.setup import open_engine
+
+            self._engine = open_engine(self.settings, self.capture, self._clock)
+        return self._engine
+
     # ---- ends -----------------------------------------------------------------------------
 
     def flush(self, timeout: float = 5.0) -> DeliveryReport:
@@ -354,6 +376,8 @@ class Client(Instrument):
             self._why_off = "closed"
         self._capture = None
         _exit.forget(self)
+        if self._engine is not None:
+            self._engine.close()
         return parts
 
     def _closed(self) -> None:
@@ -403,24 +427,8 @@ class Client(Instrument):
         Return the ledger, what each sink got, the spool and the settings' levels, as plain data.
         """
         self._open_capture()  # so that a forked child shows its own figures, under its own locks
-        parts = self._parts
-        spool = parts.spool.stats() if parts.spool else {}
-        delivery = parts.delivery.stats() if parts.delivery else {}
-        sinks = {}
-        for name in parts.sinks if parts.spool else ():
-            counts = parts.spool.counts(name)  # type: ignore[union-attr]
-            sinks[name] = {**_plain(counts), "delivery": delivery.get(name, {})}
-        accepted = max((sink["accepted"] for sink in sinks.values()), default=0)
-        return {
-            "offered": parts.ledger.offered.value(),
-            "accepted": accepted,
-            "refused": parts.ledger.refused(),
-            "noted": parts.ledger.noted(),
-            "sinks": sinks,
-            "spool": spool,
-            "outbox": parts.outbox_stats(),
-            "touchpoints": len(parts.capture.touchpoints.seen),
-        }
+        asking = {} if self._engine is None else self._engine.stats()
+        return {**self._parts.stats(), "prompts": asking}
 
     @property
     def spool_root(self) -> Path | None:
@@ -433,9 +441,3 @@ class Client(Instrument):
         from pathlib import Path
 
         return Path(root)
-
-
-def _plain(counts: Any) -> dict[str, Any]:
-    import attrs
-
-    return attrs.asdict(counts)

@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from cxsdk.errors import ConfigurationError
-from cxsdk.options import CaptureOptions, DeliveryOptions, PrivacyOptions, SpoolOptions
+from cxsdk.options import (
+    CaptureOptions,
+    DeliveryOptions,
+    PrivacyOptions,
+    PromptOptions,
+    SpoolOptions,
+)
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -27,6 +33,7 @@ __all__ = [
     "CaptureOptions",
     "DeliveryOptions",
     "PrivacyOptions",
+    "PromptOptions",
     "Setting",
     "Settings",
     "SpoolOptions",
@@ -66,6 +73,10 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
+def _secrets(text: str) -> tuple[bytes, ...]:
+    return tuple(part.encode() for part in _names(text))
+
+
 def _row(path: str, env: str, parse: Callable[[str], Any] = str) -> Setting:
     group, _, name = path.rpartition(".")
     return Setting(name=name, group=group, env=env, parse=parse)
@@ -91,6 +102,9 @@ SETTINGS: tuple[Setting, ...] = (
     _row("privacy.deny_keys", "CXSDK_DENY_KEYS", _names),
     _row("privacy.basis", "CXSDK_BASIS"),
     _row("privacy.consent", "CXSDK_CONSENT"),
+    _row("prompts.files", "CXSDK_PROMPTS"),
+    _row("prompts.store", "CXSDK_CAP_STORE"),
+    _row("prompts.keys", "CXSDK_PROMPT_KEYS", _secrets),
     _row("capture.namespace", "CXSDK_NAMESPACE"),
     _row("capture.type_prefix", "CXSDK_TYPE_PREFIX"),
 )
@@ -136,6 +150,10 @@ class Settings:
     delivery: DeliveryOptions = attrs.Factory(DeliveryOptions)
     privacy: PrivacyOptions = attrs.Factory(PrivacyOptions)
     capture: CaptureOptions = attrs.Factory(CaptureOptions)
+    prompts: PromptOptions = attrs.Factory(PromptOptions)
+    said: frozenset[str] = frozenset()
+    """Option groups of which anything was said, by an argument or the environment."""
+
     origins: Mapping[str, str] = attrs.Factory(dict)
     """Where each value that is no default came from: path → ``argument`` or the variable."""
 
@@ -168,6 +186,7 @@ _GROUPS: dict[str, type[Any]] = {
     "delivery": DeliveryOptions,
     "privacy": PrivacyOptions,
     "capture": CaptureOptions,
+    "prompts": PromptOptions,
 }
 
 
@@ -234,10 +253,10 @@ def _take_env(
         value = row.parse(text)
         _check(row, value)
     except (ValueError, TypeError) as error:
-        if row.path == "privacy.key":
+        if row.path in {"privacy.key", "prompts.keys"}:
             # Going on without would send ids in the clear that somebody meant to protect.
             raise ConfigurationError(f"{row.env}: {error}") from None
-        shown = "a secret" if row.name in {"key", "api_key"} else repr(text)
+        shown = "a secret" if row.name in {"key", "keys", "api_key"} else repr(text)
         warnings.append(f"{row.env}={shown} is ignored: {error}")
         return
     values[row.path] = value
@@ -273,7 +292,8 @@ def _build(values: dict[str, Any], origins: dict[str, str]) -> Settings:
     flat["tz"] = _zone(flat.get("tz"))
     flat.setdefault("source", f"urn:service:{flat['service']}")
     options = {name: _GROUPS[name](**chosen) for name, chosen in groups.items()}
-    return Settings(**flat, **options, origins=origins)
+    said = frozenset(name for name, chosen in groups.items() if chosen)
+    return Settings(**flat, **options, said=said, origins=origins)
 
 
 def _zone(tz: Any) -> ZoneInfo | None:

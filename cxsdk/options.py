@@ -14,9 +14,13 @@ import attrs
 from cxsdk.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["CaptureOptions", "DeliveryOptions", "PrivacyOptions", "SpoolOptions"]
+    from cxsdk.asking import CapStore
+    from cxsdk.prompts.model import Prompt
+
+__all__ = ["CaptureOptions", "DeliveryOptions", "PrivacyOptions", "PromptOptions", "SpoolOptions"]
 
 SpoolMode = Literal["mmap", "write", "memory", "off"]
 SyncPolicy = Literal["interval", "never"]
@@ -224,6 +228,50 @@ class PrivacyOptions:
     when_denied: str = attrs.field(default="minimal", validator=_one_of(*_DENIED))
     """Interactions of a known customer who said no: ``minimal`` (no attributes, no free text)
     or ``drop``."""
+
+
+def _keys(value: Any) -> Any:
+    return (value,) if isinstance(value, bytes) else tuple(value)
+
+
+def _secrets(_: Any, __: attrs.Attribute[Any], value: tuple[bytes, ...]) -> None:
+    if any(not isinstance(key, bytes) or len(key) < 16 for key in value):
+        raise ConfigurationError("keys: expected secrets of at least 16 bytes each")
+
+
+@_group
+class PromptOptions:
+    """
+    Which prompts there are, and who remembers whom they were shown to.
+    """
+
+    files: Path | None = attrs.field(default=None, converter=_path)
+    """A TOML file or a folder of them."""
+
+    prompts: Sequence[Prompt] = attrs.field(default=(), converter=tuple)
+    """Prompts made in code, beside those of *files*."""
+
+    store: str | CapStore = ""
+    """``sqlite:///path``, ``postgresql://…``, ``redis://…``, ``memory:`` or a `CapStore`; empty: an
+    SQLite file beside the spool."""
+
+    keys: tuple[bytes, ...] = attrs.field(
+        default=(), repr=False, converter=_keys, validator=_secrets
+    )
+    """Secrets that sign tokens, the newest last, at least 16 bytes each; one may stand alone.
+    Empty: one made from ``privacy.key``, or a file beside the spool."""
+
+    deadline: float = attrs.field(default=0.05, validator=_positive)
+    """Seconds that a page waits for a decision, at most; then nobody is asked."""
+
+    attributes: Callable[[Any], Mapping[str, Any]] | None = None
+    """The host's id of a customer → attributes that eligibility rules look at."""
+
+    watch: bool = True
+    """Look at live events where a prompt needs it: letters, delays, failures, ``cancel_on``."""
+
+    suppressed_events: bool = False
+    """Record each refusal as a ``prompt.suppressed`` event, not only as a count."""
 
 
 @_group

@@ -117,6 +117,29 @@ class Parts:
         """
         return {} if self._outbox is None else self._outbox.stats()
 
+    def stats(self) -> dict[str, Any]:
+        """
+        Return the figures of all parts as plain data; see `Client.stats`.
+        """
+        import attrs
+
+        spool, delivery = self.spool, self.delivery.stats() if self.delivery else {}
+        sinks = {}
+        if spool is not None:
+            for name in self.sinks:
+                counts = attrs.asdict(spool.counts(name))
+                sinks[name] = {**counts, "delivery": delivery.get(name, {})}
+        return {
+            "offered": self.ledger.offered.value(),
+            "accepted": max((sink["accepted"] for sink in sinks.values()), default=0),
+            "refused": self.ledger.refused(),
+            "noted": self.ledger.noted(),
+            "sinks": sinks,
+            "spool": {} if spool is None else spool.stats(),
+            "outbox": self.outbox_stats(),
+            "touchpoints": len(self.capture.touchpoints.seen),
+        }
+
     # ---- ends: what was committed is handed over first, in half of the time at most ----------
 
     def flush(self, timeout: float) -> DeliveryReport:

@@ -1,10 +1,15 @@
 """
 Asking: prompts in context, decided on the server, fair to the customer.
+
+``cx.prompts.offer(...)`` and its siblings are those of the default client's `Engine`.
 """
 
 from __future__ import annotations
 
-from cxsdk.prompts.engine import Engine
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from cxsdk import _current
 from cxsdk.prompts.model import (
     Echo,
     FollowUp,
@@ -17,10 +22,13 @@ from cxsdk.prompts.model import (
 from cxsdk.prompts.offer import Offer, Receipt, Suppressed
 from cxsdk.prompts.question import Choice, Question, ShowIf, umux_lite
 
+if TYPE_CHECKING:
+    from cxsdk.prompts.deciding import Verdict
+    from cxsdk.prompts.engine import Engine
+
 __all__ = [
     "Choice",
     "Echo",
-    "Engine",
     "FollowUp",
     "FrequencyCap",
     "Offer",
@@ -32,5 +40,137 @@ __all__ = [
     "ShowIf",
     "Suppressed",
     "Trigger",
+    "advance",
+    "aoffer",
+    "asubmit",
+    "default_engine",
+    "explain",
+    "find",
+    "forget",
+    "offer",
+    "opt_out",
+    "remember",
+    "run_due",
+    "submit",
+    "submit_text",
+    "sweep",
     "umux_lite",
 ]
+
+
+def default_engine() -> Engine | None:
+    """
+    Return the default client's engine; None before ``init`` and where capture is off.
+    """
+    client = _current.client()
+    found: Engine | None = None if client is None else client.prompts
+    return found
+
+
+def offer(key: str | None = None, **how: Any) -> Offer | Suppressed:
+    """
+    Decide whether to ask, now; see `Engine.offer`.
+    """
+    found = default_engine()
+    return Suppressed("not_initialised", key or "") if found is None else found.offer(key, **how)
+
+
+async def aoffer(key: str | None = None, **how: Any) -> Offer | Suppressed:
+    """
+    Like `offer`, without blocking the event loop.
+    """
+    found = default_engine()
+    if found is None:
+        return Suppressed("not_initialised", key or "")
+    return await found.aoffer(key, **how)
+
+
+def remember(about: Any = None) -> str:
+    """
+    Return a signed text that stands for an interaction; see `Engine.remember`.
+    """
+    found = default_engine()
+    return "" if found is None else found.remember(about)
+
+
+def find(token: str, channels: Sequence[str] | None = None) -> Offer | Receipt:
+    """
+    Return the offer that *token* stands for; see `Engine.find`.
+    """
+    found = default_engine()
+    return Receipt(outcome="unavailable") if found is None else found.find(token, channels)
+
+
+def advance(token: str, to: Any, *, reason: str | None = None) -> bool:
+    """
+    Say that an offer was shown, started or dismissed; see `Engine.advance`.
+    """
+    found = default_engine()
+    return found is not None and found.advance(token, to, reason=reason)
+
+
+def submit(token: str, answers: Mapping[str, Any], **how: Any) -> Receipt:
+    """
+    Take an answer; see `Engine.submit`.
+    """
+    found = default_engine()
+    return Receipt(outcome="unavailable") if found is None else found.submit(token, answers, **how)
+
+
+async def asubmit(token: str, answers: Mapping[str, Any], **how: Any) -> Receipt:
+    """
+    Like `submit`, without blocking the event loop.
+    """
+    found = default_engine()
+    if found is None:
+        return Receipt(outcome="unavailable")
+    return await found.asubmit(token, answers, **how)
+
+
+def submit_text(token: str, text: str) -> Receipt:
+    """
+    Take a line of chat as an answer; see `Engine.submit_text`.
+    """
+    found = default_engine()
+    return Receipt(outcome="unavailable") if found is None else found.submit_text(token, text)
+
+
+def run_due(send: Callable[[Offer, Mapping[str, str]], object], limit: int = 50) -> int:
+    """
+    Ask those whose time has come; see `Engine.run_due`.
+    """
+    found = default_engine()
+    return 0 if found is None else found.run_due(send, limit)
+
+
+def sweep() -> int:
+    """
+    End offers whose time is over; see `Engine.sweep`.
+    """
+    found = default_engine()
+    return 0 if found is None else found.sweep()
+
+
+def explain(key: str, **how: Any) -> list[Verdict]:
+    """
+    Return what each rule says for a customer; see `Engine.explain`.
+    """
+    found = default_engine()
+    return [] if found is None else found.explain(key, **how)
+
+
+def opt_out(customer: Any = None, *, anonymous: str | None = None) -> None:
+    """
+    Never ask this customer again; see `Engine.opt_out`.
+    """
+    found = default_engine()
+    if found is not None:
+        found.opt_out(customer, anonymous=anonymous)
+
+
+def forget(customer: Any = None, *, anonymous: str | None = None) -> int:
+    """
+    Erase what the store knows of a customer; see `Engine.forget`.
+    """
+    found = default_engine()
+    return 0 if found is None else found.forget(customer, anonymous=anonymous)

@@ -20,6 +20,7 @@ __all__ = ["Answers", "check"]
 _OTHER = "other"
 _TEXT_SUFFIX = "_other"
 _MOST_FIELDS = 64
+_NOTHING: tuple[Any, ...] = (None, "", [])
 
 
 @attrs.define
@@ -87,32 +88,31 @@ def _one(
     question: Question, given: Mapping[str, Any], found: Answers, *, partial: bool, lang: str
 ) -> None:
     raw = given.get(question.id)
-    if raw is None or raw == "" or raw == []:
-        if question.required:
-            found.complete = False
-            if not partial:
-                found.errors[question.id] = "required"
-        return
-    kind = KINDS[question.kind]
     answer: dict[str, Any] = {"question": question.id}
-    dimension = question.dimension or kind.dimension
+    dimension = question.dimension or KINDS[question.kind].dimension
     if dimension:
         answer["dimension"] = dimension
-    if kind.is_text:
-        error = _text(question, raw, answer, lang)
-    elif question.scale is not None:
-        error = _number(question, raw, answer)
-    else:
-        error = _choice(question, raw, given, answer)
+    empty = len(answer)
+    error = "" if raw in _NOTHING else _read(question, raw, given, answer, lang)
     if error:
         found.errors[question.id] = error
-    elif len(answer) > 1 + bool(dimension):
+    elif len(answer) > empty:
         found.values[question.id] = answer.get("values", answer.get("value", answer.get("text")))
         found.wire.append(answer)
-    elif question.required:  # a text of blanks
+    elif question.required:  # also a text of blanks
         found.complete = False
         if not partial:
             found.errors[question.id] = "required"
+
+
+def _read(
+    question: Question, raw: Any, given: Mapping[str, Any], answer: dict[str, Any], lang: str
+) -> str:
+    if KINDS[question.kind].is_text:
+        return _text(question, raw, answer, lang)
+    if question.scale is not None:
+        return _number(question, raw, answer)
+    return _choice(question, raw, given, answer)
 
 
 def _text(question: Question, raw: Any, answer: dict[str, Any], lang: str) -> str:
@@ -138,9 +138,7 @@ def _number(question: Question, raw: Any, answer: dict[str, Any]) -> str:
     return ""
 
 
-def _choice(
-    question: Question, raw: Any, given: Mapping[str, Any], answer: dict[str, Any]
-) -> str:
+def _choice(question: Question, raw: Any, given: Mapping[str, Any], answer: dict[str, Any]) -> str:
     many = KINDS[question.kind].is_many
     chosen = list(raw) if isinstance(raw, (list, tuple)) else [raw]
     allowed = set(question.values) | ({_OTHER} if question.allow_other else set())

@@ -15,9 +15,9 @@ from cxsdk.asking import OPEN, Cap, History, Quota, Request
 from cxsdk.pipeline.customers import Known
 from cxsdk.prompts.cases import Case
 from cxsdk.prompts.model import FrequencyCap, Prompt, default_caps
-from cxsdk.prompts.rules import Facts, NotAfterFailure, NotSeen
 from cxsdk.prompts.rules import Answered as AnsweredRule
 from cxsdk.prompts.rules import Dismissed as DismissedRule
+from cxsdk.prompts.rules import Facts, NotAfterFailure, NotSeen
 from cxsdk.prompts.sampling import is_in
 
 __all__ = ["Asked", "Verdict", "caps_of", "matching_locale", "quotas_of", "subject_of", "verdicts"]
@@ -57,6 +57,8 @@ class Asked:
     tz: str = "UTC"
     attributes: dict[str, Any] = attrs.field(factory=dict)
     is_recall: bool = False
+    visitor: str = ""
+    """The subject that a known customer had before they were known, where that can be told."""
 
     @property
     def subject(self) -> str:
@@ -112,7 +114,9 @@ def cheap_verdicts(prompt: Prompt, asked: Asked) -> Iterator[Verdict]:
     yield Verdict("window", "out_of_window" if early or late else "")
     yield Verdict("channel", "" if asked.channel in prompt.channels else "wrong_channel")
     yield Verdict("customer", "" if asked.subject else "no_customer")
-    yield Verdict("trigger", "" if asked.is_recall or _is_triggered(prompt, asked) else "trigger_mismatch")
+    yield Verdict(
+        "trigger", "" if asked.is_recall or _is_triggered(prompt, asked) else "trigger_mismatch"
+    )
     yield Verdict("consent", "" if _consents(prompt, asked) else "no_consent")
     is_shown = not prompt.needs_locale or matching_locale(prompt, asked.locale) is not None
     yield Verdict("locale", "" if is_shown else "no_locale")

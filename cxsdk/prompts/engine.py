@@ -86,6 +86,9 @@ class Engine:
         self.by_priority = sorted(self.prompts.values(), key=lambda p: (-p.priority, p.key))
         self.life = Life(capture)
         self.refused: Counter[str] = Counter()
+        self.needs_watching = False
+        """True: `watch` is to be a listener of the client's."""
+
         self._capture = capture
         self.seal = Seal(keys, "about")
         self._deadline = Deadline(deadline)
@@ -364,7 +367,10 @@ class Engine:
             return [Verdict("about", "interaction_open")]
         asked = reserving.asked_of(self, capture, case, **how)
         history = self.store.history(asked.subject) if asked.subject else History()
-        found = [*deciding.cheap_verdicts(prompt, asked), *deciding.verdicts(prompt, asked, history)]
+        found = [
+            *deciding.cheap_verdicts(prompt, asked),
+            *deciding.verdicts(prompt, asked, history),
+        ]
         return [*found, *deciding.cap_verdicts(prompt, asked, history)]
 
     def opt_out(self, customer: Any = None, *, anonymous: str | None = None) -> None:
@@ -406,4 +412,3 @@ class Engine:
         """
         self._deadline.close()
         self.store.close()
-

@@ -74,9 +74,7 @@ def echo(
     if prompt.echo is None:
         return
     again = msgspec.structs.replace(bound, stage="recall", echo_of=feedback_id)
-    due = Due(
-        f"echo:{stored.offer_id}", stored.subject, prompt.echo.after, pack(again), prompt.key
-    )
+    due = Due(f"echo:{stored.offer_id}", stored.subject, prompt.echo.after, pack(again), prompt.key)
     try:
         engine.store.schedule(due)
     except StoreUnavailableError as error:
@@ -122,9 +120,7 @@ def ready(engine: Engine, asked: Asked) -> list[tuple[str, Prompt, Asked]]:
     return found
 
 
-def run_due(
-    engine: Engine, send: Callable[[Offer, Mapping[str, str]], object], limit: int
-) -> int:
+def run_due(engine: Engine, send: Callable[[Offer, Mapping[str, str]], object], limit: int) -> int:
     """
     Take what is due on channels that no page shows, decide again, send, and note it as shown.
     """
@@ -206,7 +202,7 @@ def watch(engine: Engine, event: Any) -> None:
     family, _, action = str(event.type).rpartition(".v")[0].rpartition(".")
     family = family.rpartition(".")[2]
     customer = getattr(event.data, "customer", None)
-    if family not in {"interaction", "problem"} or action in {"started"} or customer is None:
+    if family not in {"interaction", "problem"} or action == "started" or customer is None:
         return
     from cxsdk.events.model import dump
 

@@ -55,7 +55,11 @@ class Bound(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         Return the customer as capture takes one.
         """
         return Known(
-            self.customer, self.session, self.partition, self.tag or bytes(8), is_known=self.is_known
+            self.customer,
+            self.session,
+            self.partition,
+            self.tag or bytes(8),
+            is_known=self.is_known,
         )
 
 
@@ -159,4 +163,3 @@ def at(seconds: float) -> datetime:
     Return the moment of *seconds* since 1970.
     """
     return datetime.fromtimestamp(seconds, UTC)
-

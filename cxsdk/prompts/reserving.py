@@ -89,9 +89,7 @@ def asked_of(
         scope = scope.serving(customer)
     theirs = NOBODY if scope is None else scope.who
     said = (customer, anonymous, account, session)
-    who = (
-        *(b if a is None else a for a, b in zip(said, theirs, strict=True)),
-    )
+    who = (*(b if a is None else a for a, b in zip(said, theirs, strict=True)),)
     known = capture.known(who)
     where = NOWHERE if scope is None else scope.where
     found: dict[str, Any] = {}
@@ -99,6 +97,7 @@ def asked_of(
         found.update(engine.attributes(who[0]))
     return Asked(
         known=known,
+        visitor=_visitor(capture, known.block or {}, who[3]),
         case=case,
         channel=channel,
         locale=locale or where[3] or "",
@@ -107,6 +106,18 @@ def asked_of(
         tz=where[4] or str(capture.settings.tz or "UTC"),
         attributes={**found, **(attributes or {})},
     )
+
+
+def _visitor(capture: Capture, block: Mapping[str, str], session: str | None) -> str:
+    """
+    Return who a known customer was before they logged in: named by the host, or of this session.
+    """
+    if "id" not in block:
+        return ""
+    anonymous = block.get("anonymous_id")
+    if anonymous is None and session is not None:
+        anonymous = (capture.known((None, None, None, session)).block or {}).get("anonymous_id")
+    return deciding.subject_of("a", anonymous) if anonymous else ""
 
 
 def reserve_first(
@@ -162,11 +173,9 @@ def _merge_visitor(engine: Engine, asked: Asked) -> None:
     """
     Have a visitor who is known by now keep the clocks of before.
     """
-    block = asked.known.block or {}
-    if "id" in block and "anonymous_id" in block:
-        pair = (deciding.subject_of("a", block["anonymous_id"]), asked.subject)
-        if pair not in engine.merged:
-            engine.store.merge(*pair)
-            if len(engine.merged) >= _KNOWN_MERGES:
-                engine.merged.clear()
-            engine.merged.add(pair)
+    pair = (asked.visitor, asked.subject)
+    if asked.visitor and pair not in engine.merged:
+        engine.store.merge(*pair)
+        if len(engine.merged) >= _KNOWN_MERGES:
+            engine.merged.clear()
+        engine.merged.add(pair)

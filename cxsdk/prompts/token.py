@@ -126,10 +126,9 @@ class TokenCodec:
         """
         Return what *token* says at *now*, on one of *channels* (None: any). Never raises.
         """
-        if not isinstance(token, str) or not token.isascii() or not 16 < len(token) <= _LONGEST:
-            return Ticket(fault="malformed")
-        letter, _, signed = token.partition(".")
-        signer = self._signers.get(letter)
+        text = token if isinstance(token, str) and token.isascii() else ""
+        letter, _, signed = text.partition(".")
+        signer = self._signers.get(letter) if 16 < len(text) <= _LONGEST else None
         if signer is None or not self._is_canonical(signed):
             return Ticket(fault="malformed")
         try:

@@ -114,7 +114,7 @@ class Caps:
         total = 0
         root = self._spool.root
         for service in _folders(root):
-            if service in directory.OWN_NAMES:
+            if directory.is_own(service):
                 continue
             for environment in _folders(root / service):
                 for incarnation in _folders(root / service / environment):

@@ -36,7 +36,7 @@ __all__ = [
 _STALE_S = 60.0
 _MAPPABLE = frozenset({"ext4", "xfs", "tmpfs", "overlay"})
 VOLATILE = frozenset({"tmpfs", "ramfs", "overlay"})
-OWN_NAMES = frozenset({"erased", "quarantine"})
+_OWN_NAMES = frozenset({"erased", "quarantine"})
 
 # POSIX grants a lock again to the process that has it, and takes it away when that process
 # closes any descriptor of the file. So whoever is about to open a lock file puts its key here
@@ -138,6 +138,13 @@ def default_root() -> Path:
     import platformdirs
 
     return Path(platformdirs.user_state_dir("cxsdk"))
+
+
+def is_own(name: str) -> bool:
+    """
+    Say whether a name in the root is the library's own and no service's.
+    """
+    return name in _OWN_NAMES or name.startswith(".")
 
 
 def create(root: Path, service: str, environment: str, fingerprints: Mapping[str, str]) -> Home:

@@ -81,7 +81,7 @@ def spools(root: Path) -> Iterator[Found]:
     a look.
     """
     for service in _folders(root):
-        if service.name in directory.OWN_NAMES:
+        if directory.is_own(service.name):
             continue
         for environment in _folders(service):
             for path in _folders(environment):

@@ -38,7 +38,9 @@ MEASURES = (*EVENTS, "compressed", "import", "backlog")
 
 
 def _environment() -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+    # Without byte code an import is a compilation, which an installed package is spared.
+    left_out = ("PYTEST_", "PYTHONDONTWRITEBYTECODE")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(left_out)}
     return {**kept, "CXSDK_SPOOL_MODE": "mmap", "PYTHONPATH": str(ROOT)}
 
 

@@ -16,6 +16,7 @@ from tests.lifecycle.life import running
 from tests.lifecycle.pythons import VERSIONS, interpreter
 
 EXITS = int(os.environ.get("LIFECYCLE_EXITS", "2"))
+AT_ONCE = 8
 """Processes per end and Python; 100 for a long run."""
 
 EVERYTHING, NOTHING = "all", "none"
@@ -98,15 +99,18 @@ def python(request):
 
 
 def run(program, ledger, python, **env):
-    """Run so many processes of a program side by side; return what each left."""
-    with contextlib.ExitStack() as stack:
-        lives = [
-            stack.enter_context(running(program.format(n=n), ledger, python, **env))
-            for n in range(EXITS)
-        ]
-        for life in lives:
-            life.over()
-        return [(life.process.returncode, life.words()) for life in lives]
+    """Run so many processes of a program, some side by side; return what each left."""
+    left = []
+    for first in range(0, EXITS, AT_ONCE):
+        with contextlib.ExitStack() as stack:
+            lives = [
+                stack.enter_context(running(program.format(n=n), ledger, python, **env))
+                for n in range(first, min(first + AT_ONCE, EXITS))
+            ]
+            for life in lives:
+                life.over()
+            left += [(life.process.returncode, life.words()) for life in lives]
+    return left
 
 
 @pytest.mark.parametrize("end", list(ENDS))

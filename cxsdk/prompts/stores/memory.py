@@ -69,7 +69,7 @@ class MemoryCapStore:
         self._dues: dict[str, tuple[float, Due]] = {}
         self._marks: dict[tuple[str, str], dict[str, float]] = {}
 
-    def _enter(self) -> threading.RLock:  # type: ignore[valid-type]
+    def _enter(self) -> Any:
         if self._generation != _fork.current():
             self._begin_process()
         return self._lock
@@ -128,8 +128,10 @@ class MemoryCapStore:
 
     def _costs(self, entry: _Entry, now: float) -> bool:
         # Unseen and over: as if it had never been.
-        return entry.offer.shown_at is not None or entry.answered_at is not None or self._live(
-            entry, now
+        return (
+            entry.offer.shown_at is not None
+            or entry.answered_at is not None
+            or self._live(entry, now)
         )
 
     def _counts(self, entry: _Entry, now: float) -> bool:
@@ -144,7 +146,9 @@ class MemoryCapStore:
                 return Denied(cap.reason, recent[-cap.most] - since)
         for state, gap in (("dismissed", cap.after_dismissal), ("answered", cap.after_answer)):
             ends = [
-                e.offer.ended_at for e in mine if e.offer.state == state and e.offer.ended_at
+                e.offer.ended_at
+                for e in mine
+                if e.offer.state == state and e.offer.ended_at is not None
             ]
             if gap and ends and max(ends) > now - gap:
                 return Denied(cap.reason, max(ends) + gap - now)
@@ -217,7 +221,9 @@ class MemoryCapStore:
                     return Answered("conflict", offer.revision, attrs.evolve(offer, now=now))
             elif not self._live(entry, now):
                 return Answered("gone")
-            others = [e for e in self._entries.values() if e is not entry and e.answered_at]
+            others = [
+                e for e in self._entries.values() if e is not entry and e.answered_at is not None
+            ]
             over = any(
                 sum(key in other.quotas for other in others) >= limit
                 for key, limit in entry.quotas.items()
@@ -279,8 +285,8 @@ class MemoryCapStore:
         Join the history of *subject* to that of *into*.
         """
         with self._enter():
-            old, new = self._who(subject), self._who(into)
-            if old == new:
+            old, new = subject, self._who(into)
+            if old == new or old in self._aliases:
                 return
             self._aliases = {a: new if t == old else t for a, t in self._aliases.items()}
             self._aliases[old] = new
@@ -322,7 +328,9 @@ class MemoryCapStore:
         with self._enter():
             now = self._time()
             over = [
-                e for e in self._entries.values() if e.offer.state in OPEN and not self._live(e, now)
+                e
+                for e in self._entries.values()
+                if e.offer.state in OPEN and not self._live(e, now)
             ][:limit]
             before = [attrs.evolve(entry.offer, now=now) for entry in over]
             for entry in over:

@@ -1,0 +1,119 @@
+"""
+From settings to an engine: prompts, store, keys.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cxsdk._clock import Clock
+from cxsdk.config import Settings
+from cxsdk.errors import ConfigurationError
+from cxsdk.prompts.engine import Engine
+from cxsdk.prompts.model import Prompt
+from cxsdk.prompts.rules import NotAfterFailure
+from cxsdk.spool import directory
+
+if TYPE_CHECKING:
+    from cxsdk.asking import CapStore
+    from cxsdk.pipeline.capture import Capture
+
+__all__ = ["open_engine"]
+
+_FOLDER = ".prompts"  # no service can have this name
+
+
+def open_engine(settings: Settings, capture: Callable[[], Capture | None], clock: Clock) -> Engine:
+    """
+    Return the engine that *settings* ask for. Reads the prompts' files and opens the store.
+
+    Raises:
+        ConfigurationError: a prompt, the store or the keys are wrong.
+        ExtraMissingError: ``cxsdk[prompts]`` or the store's extra is not installed.
+    """
+    options = settings.prompts
+    prompts: list[Prompt] = list(options.prompts)
+    if options.files is not None:
+        from cxsdk.prompts.files import load
+
+        prompts += load(options.files)
+    engine = Engine(
+        capture,
+        prompts,
+        _store(settings),
+        keys=_keys(settings),
+        audience=f"{settings.source}|{settings.environment}",
+        deadline=options.deadline,
+        attributes=options.attributes,
+        suppressed_events=options.suppressed_events,
+        clock=clock,
+    )
+    if options.watch and any(map(_needs_watching, prompts)):
+        engine.needs_watching = True
+    return engine
+
+
+def _needs_watching(prompt: Prompt) -> bool:
+    trigger = prompt.trigger
+    guards = any(isinstance(rule, NotAfterFailure) for rule in prompt.eligibility)
+    by_letter = bool(trigger.event) and prompt.channels != ("in_app",)
+    return bool(trigger.delay or trigger.cancel_on or guards or by_letter)
+
+
+def _store(settings: Settings) -> CapStore:
+    wanted: Any = settings.prompts.store
+    if not isinstance(wanted, str):
+        made: CapStore = wanted
+        return made
+    from cxsdk.prompts.stores import open_store
+
+    if wanted:
+        return open_store(wanted)
+    if settings.spool.mode == "memory":
+        return open_store("memory:")
+    return open_store(f"sqlite:///{_folder(settings) / 'caps.db'}")
+
+
+def _folder(settings: Settings) -> Path:
+    root = settings.spool.directory or directory.default_root()
+    try:
+        return directory.ensure(root, _FOLDER, settings.service, settings.environment)
+    except OSError as error:
+        raise ConfigurationError(
+            f"prompts.store: expected a place for an SQLite file, {root} refuses"
+            f" ({error.strerror}); set prompts=cx.PromptOptions(store=…) or CXSDK_CAP_STORE"
+        ) from error
+
+
+def _keys(settings: Settings) -> tuple[bytes, ...]:
+    if settings.prompts.keys:
+        return settings.prompts.keys
+    if settings.privacy.key is not None:
+        return (hashlib.blake2b(b"cxsdk prompts", key=settings.privacy.key[:64]).digest(),)
+    if settings.spool.mode == "memory":
+        return (os.urandom(32),)
+    return (_kept_key(_folder(settings) / "key"),)
+
+
+def _kept_key(path: Path) -> bytes:
+    """
+    Return the key in a file of the owner's, made if missing: all workers of a host share it.
+    """
+    fresh = path.with_name(f"key.{os.getpid()}")
+    if not path.exists():
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(os.urandom(32))
+        # A link and not a rename: of several workers that make one the first stays.
+        with contextlib.suppress(FileExistsError):
+            os.link(fresh, path)
+        fresh.unlink()
+    key = path.read_bytes()
+    if len(key) < 16:
+        raise ConfigurationError(f"prompts.keys: {path} is damaged; remove it to have another")
+    return key
