@@ -130,19 +130,29 @@ class Engine:
         if isinstance(found, Suppressed):
             return found
         try:
-            return await self._deadline.acall(
-                lambda: reserving.reserve_first(self, *found), self._undo(found[0])
+            result = await self._deadline.acall(
+                lambda: reserving.reserve_first(self, found), self._undo(found)
             )
         except StoreUnavailableError as error:
             return self._unavailable(error, key)
+        return self.told(result)
 
     def _decide(self, key: str | None, how: dict[str, Any]) -> Offer | Suppressed:
         found = reserving.plan(self, key, how)
         if isinstance(found, Suppressed):
             return found
-        return self._deadline.call(
-            lambda: reserving.reserve_first(self, *found), self._undo(found[0])
+        result = self._deadline.call(
+            lambda: reserving.reserve_first(self, found), self._undo(found)
         )
+        return self.told(result)
+
+    def told(self, result: Offer | Suppressed) -> Offer | Suppressed:
+        """
+        Record that something is offered: on the host's thread, and only what it gets.
+        """
+        if isinstance(result, Offer) and result.bound is not None:
+            self.life.prompt(result.prompt, result.bound, "offered", result.offer_id)
+        return result
 
     def _guarded(self, decide: Callable[[], T], key: str | None) -> T | Suppressed:
         try:
@@ -165,7 +175,7 @@ class Engine:
         self, prompt: Prompt, asked: Asked, offer_id: str, context: Mapping[str, str]
     ) -> Offer | Suppressed:
         """
-        Reserve an offer of *prompt* in the store, and record it. Blocks on the store.
+        Reserve an offer of *prompt* in the store. Blocks on it.
 
         Raises:
             StoreUnavailableError: the store cannot be asked.
@@ -175,12 +185,11 @@ class Engine:
         result = self.store.reserve(request)
         if not isinstance(result, Reserved):
             return self.suppress(prompt, asked, result.reason, retry_in=result.retry_in)
-        self.life.prompt(prompt, bound, "offered", offer_id)
         return self.offer_of(bound, offer_id, asked.now + request.expires_in)
 
-    def _undo(self, candidates: Sequence[tuple[str, Prompt]]) -> Callable[[], None]:
+    def _undo(self, plan: reserving.Plan) -> Callable[[], None]:
         def undo() -> None:
-            for offer_id, _ in candidates:
+            for offer_id, _ in plan.candidates:
                 self.store.release(offer_id)
 
         return undo
@@ -235,6 +244,7 @@ class Engine:
             state=state,
             stage=bound.stage,
             context=bound.context,
+            bound=bound,
         )
 
     def suppress(

@@ -97,9 +97,9 @@ def mark(engine: Engine, prompt: Prompt, asked: Asked) -> None:
         engine.store.mark(asked.subject, topic, unique, prompt.trigger.within)
 
 
-def ready(engine: Engine, asked: Asked) -> list[tuple[str, Prompt, Asked]]:
+def ready(engine: Engine, asked: Asked, key: str | None) -> list[tuple[str, Prompt, Asked, Due]]:
     """
-    Return what this customer waits to be asked on this channel, the highest priority first.
+    Take out what this customer waits to be asked on this channel, by prompt *key* or by any.
 
     Raises:
         StoreUnavailableError: the store cannot be asked.
@@ -112,11 +112,10 @@ def ready(engine: Engine, asked: Asked) -> list[tuple[str, Prompt, Asked]]:
         prompt = engine.prompts.get(bound.prompt)
         if prompt is None or -due.in_s > _LATE_S:
             continue
-        if bound.channel != asked.channel:
+        if bound.channel != asked.channel or key not in {None, prompt.key}:
             engine.store.schedule(due)  # a letter's, say; whoever sends those takes it
             continue
-        found.append((new_id(), prompt, _asked_of(engine, bound)))
-    found.sort(key=lambda each: (-each[1].priority, each[1].key))
+        found.append((new_id(), prompt, _asked_of(engine, bound), due))
     return found
 
 
@@ -158,7 +157,7 @@ def _send(
     if reason:
         engine.refused[reason] += 1
         return False
-    offer = engine.reserve(prompt, asked, new_id(), bound.context)
+    offer = engine.told(engine.reserve(prompt, asked, new_id(), bound.context))
     if isinstance(offer, Suppressed):
         return False
     try:

@@ -101,6 +101,9 @@ class Offer:
     context: Mapping[str, str] = attrs.field(factory=dict)
     """Values that texts show as ``{name}``; of the prompt's ``context_fields`` only."""
 
+    bound: Bound | None = attrs.field(default=None, repr=False, eq=False)
+    """What it is bound to; no face shows it."""
+
     @property
     def version(self) -> str:
         """

@@ -8,9 +8,11 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from cxsdk._guard import voice
 from cxsdk._ids import new_id
-from cxsdk.asking import History
+from cxsdk.asking import Due, History
 from cxsdk.errors import InvalidEventError
 from cxsdk.prompts import deciding, later
 from cxsdk.prompts.cases import OPEN, Case, case_of
@@ -27,8 +29,23 @@ __all__ = ["Plan", "asked_of", "plan", "reserve_first"]
 
 _KNOWN_MERGES = 4096
 
-Plan = tuple[list[tuple[str, Prompt]], Asked, Mapping[str, str]]
-"""Candidates with the ids of their offers, the highest priority first; whom; values for texts."""
+
+@attrs.define(frozen=True)
+class Plan:
+    """
+    What is to be tried with the store.
+    """
+
+    candidates: Sequence[tuple[str, Prompt]]
+    """Prompts with the ids of their offers, the highest priority first."""
+
+    asked: Asked
+    context: Mapping[str, str]
+    key: str | None
+    """Only this prompt, also of those that waited; None: any."""
+
+    refusal: Suppressed
+    """Why not, where nothing is left to try."""
 
 
 def plan(engine: Engine, key: str | None, how: dict[str, Any]) -> Suppressed | Plan:
@@ -62,7 +79,7 @@ def plan(engine: Engine, key: str | None, how: dict[str, Any]) -> Suppressed | P
         else:
             candidates.append((new_id(), prompt))
     may_wait = later.may_wait(engine, asked)
-    return (candidates, asked, context) if candidates or may_wait else refusal
+    return Plan(candidates, asked, context, key, refusal) if candidates or may_wait else refusal
 
 
 def asked_of(
@@ -120,26 +137,24 @@ def _visitor(capture: Capture, block: Mapping[str, str], session: str | None) ->
     return deciding.subject_of("a", anonymous) if anonymous else ""
 
 
-def reserve_first(
-    engine: Engine,
-    candidates: Sequence[tuple[str, Prompt]],
-    asked: Asked,
-    context: Mapping[str, str],
-) -> Offer | Suppressed:
+def reserve_first(engine: Engine, plan: Plan) -> Offer | Suppressed:
     """
     Reserve the first that the store allows; the others lose by priority. Blocks on the store.
 
     Raises:
         StoreUnavailableError: the store cannot be asked.
     """
+    asked = plan.asked
     _merge_visitor(engine, asked)
-    waiting = later.ready(engine, asked)
+    waiting = later.ready(engine, asked, plan.key)
     history: History | None = None
-    refusal = Suppressed("not_live")
+    refusal = plan.refusal
     offered: Offer | None = None
-    for offer_id, prompt, found in _in_order(waiting, candidates, asked):
+    for offer_id, prompt, found, due in _in_order(waiting, plan.candidates, asked):
         if offered is not None:
             engine.suppress(prompt, found, "lost_priority")
+            if due is not None:
+                engine.store.schedule(due)  # it waited for this page and can wait for another
             continue
         if prompt.trigger.delay and found is asked:
             refusal = engine.suppress(prompt, asked, later.wait(engine, prompt, asked))
@@ -151,7 +166,7 @@ def reserve_first(
         if reason:
             refusal = engine.suppress(prompt, found, reason)
             continue
-        result = engine.reserve(prompt, found, offer_id, context)
+        result = engine.reserve(prompt, found, offer_id, plan.context)
         if isinstance(result, Suppressed):
             refusal = result
         else:
@@ -160,11 +175,11 @@ def reserve_first(
 
 
 def _in_order(
-    waiting: Iterable[tuple[str, Prompt, Asked]],
+    waiting: Iterable[tuple[str, Prompt, Asked, Due | None]],
     candidates: Sequence[tuple[str, Prompt]],
     asked: Asked,
-) -> list[tuple[str, Prompt, Asked]]:
-    found = [*waiting, *((offer_id, prompt, asked) for offer_id, prompt in candidates)]
+) -> list[tuple[str, Prompt, Asked, Due | None]]:
+    found = [*waiting, *((offer_id, prompt, asked, None) for offer_id, prompt in candidates)]
     found.sort(key=lambda each: (-each[1].priority, each[1].key))
     return found
 

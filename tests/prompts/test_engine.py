@@ -588,3 +588,28 @@ def test_the_module_speaks_for_the_default_client():
         assert offer
         assert offer.expires_at - datetime.now(UTC) <= timedelta(minutes=30)
         assert cx.prompts.submit(offer.token, {"q": "better"}).outcome == "accepted"
+
+
+def test_what_waited_and_lost_waits_on(rig, prompt):
+    """Of two that are due the one with priority asks, the other one on a later page."""
+    delay = Trigger(event="checkout.pay", delay=60.0)
+    caps = [FrequencyCap(scope="global", within=1.0), FrequencyCap(scope="session", within=1.0)]
+    r = rig(
+        prompt("one", trigger=delay, priority=2, caps=caps), prompt("two", trigger=delay, caps=caps)
+    )
+    r.ask()
+    r.turn(61)
+    first = r.ask(touchpoint="browse")
+    assert first.prompt.key == "one"
+    r.engine.submit(first.token, {"effort": 7})
+    r.turn(61)
+    assert r.ask(touchpoint="browse").prompt.key == "two"
+
+
+def test_a_page_that_names_its_prompt_gets_no_other(rig, prompt):
+    """What waits is asked where any prompt may ask, or where it is named itself."""
+    r = rig(prompt(trigger=Trigger(event="checkout.pay", delay=60.0)), prompt("other"))
+    r.ask("checkout_effort")
+    r.turn(61)
+    assert r.ask("other", touchpoint="browse").prompt.key == "other"
+    assert r.ask("checkout_effort", customer="c2", touchpoint="browse").reason == "trigger_mismatch"
