@@ -188,11 +188,14 @@ class Caps:
             if frame.kind < 0 or frame.kind == Kind.VOID:
                 continue
             if kind is not None and frame.kind & Kind.MASK != kind:
+                strangers = self._strangers(segment, frame)
                 try:
                     spool._move(segment, frame)
                 except SpoolFullError:
                     pass  # no room to move it to: it goes as well
                 else:
+                    if strangers:  # where it goes nothing is kept for them
+                        shed.setdefault(strangers, []).append(frame.payload)
                     continue
             losers = spool._give_up(segment, frame, reason)
             if losers:
@@ -206,6 +209,17 @@ class Caps:
         spool._close_gaps([r for s, r in segment.readings.items() if s in spool._accounts])
         spool._retire_if_over(segment)
         return freed
+
+    def _strangers(self, segment: FileSegment, frame: Frame) -> tuple[str, ...]:
+        """
+        Return the sinks that wait for a record of an adopted segment and are none of ours.
+        """
+        known = self._spool._accounts
+        return tuple(
+            sink
+            for sink, each in segment.readings.items()
+            if sink not in known and each.is_pending(frame.offset)
+        )
 
     def stats(self) -> dict[str, Any]:
         """

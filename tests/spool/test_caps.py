@@ -99,6 +99,23 @@ def test_only_sinks_that_still_waited_count_a_loss(bench):
     assert [len(shed.payloads) for shed in bench.sheds] == [5]
 
 
+def test_what_a_sink_of_others_loses_at_the_cap_is_told(bench):
+    """A dearer record moves on for our own sink; that another one waited for it too is said."""
+    spool = bench.open(sinks=("default", "audit"))
+    for number in range(3):
+        spool.append("bulk", b"i%d" % number, Kind.INTERACTION, bytes(8))
+    spool.append("bulk", b"problem", Kind.PROBLEM, bytes(8))
+    bench.crash(spool)
+    heir = bench.open(max_bytes=1)
+    heir.maintain()
+    for _ in range(3):
+        bench.clock.turn(60)
+        heir.maintain()
+    told = {(shed.sinks, names([payload])[0]) for shed in bench.sheds for payload in shed.payloads}
+    assert (("audit",), "problem") in told
+    assert {name for sinks, name in told if "audit" in sinks or not sinks} >= {"i0", "i1", "i2"}
+
+
 def test_what_is_in_flight_is_not_shed(bench):
     """A segment with an open lease is passed over; the next one goes."""
     spool = bench.open(max_bytes=800)
