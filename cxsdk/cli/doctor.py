@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 import attrs
 
-from cxsdk.cli import _checks, _room, _screen
+from cxsdk.cli import _asking, _checks, _room, _screen
 from cxsdk.cli._checks import Finding
 from cxsdk.cli._values import above_zero
 from cxsdk.config import SETTINGS, SWITCHES, Setting, Settings, resolve
@@ -22,7 +22,7 @@ from cxsdk.errors import ConfigurationError
 
 __all__ = ["configure", "run"]
 
-_SECRET = frozenset({"api_key", "privacy.key"})
+_SECRET = frozenset({"api_key", "privacy.key", "prompts.keys"})
 _NO_NAME = "unnamed"
 
 Check = Callable[[Settings], Iterator[Finding]]
@@ -55,6 +55,7 @@ def run(options: argparse.Namespace) -> int:
         _room.room,
         _checks.leftovers,
         _checks.deliveries,
+        _asking.prompts,
         _checks.switches,
         lambda settings: _checks.collector(settings, options.timeout),
     )
@@ -99,9 +100,9 @@ def _values(settings: Settings) -> Iterator[tuple[str, str, str, str]]:
             value, origin = "(an argument of init)", "not set here"
         elif row.path in _SECRET:
             value = "(set, not shown)" if value else None
-        elif row.path == "collector" and value is not None:
+        elif row.path in {"collector", "prompts.store"} and value:
             value = _checks.without_credentials(value)
-        yield row.path, "-" if value in {None, ()} else str(value), origin, row.env
+        yield row.path, "-" if value in {None, (), ""} else str(value), origin, row.env
 
 
 def _show(settings: Settings, findings: list[Finding]) -> None:
