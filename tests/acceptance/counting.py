@@ -20,9 +20,12 @@ def main(port: int, database: Path, notes: Path) -> None:
 
     class Counting(store.Store):
         def add(
-            self, rows: Sequence[store.Row], refused: Sequence[store.Refusal] = ()
+            self,
+            rows: Sequence[store.Row],
+            refused: Sequence[store.Refusal] = (),
+            closing: store.Closing | None = None,
         ) -> store.Ingested:
-            done = super().add(rows, refused)
+            done = super().add(rows, refused, closing)
             os.write(file, f"{done.accepted} {done.duplicate} {len(refused)}\n".encode())
             return done
 
