@@ -3,20 +3,21 @@ A shop in one file that knows how its customers fare. Run it: flask --app app ru
 """
 
 import os
-import uuid
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import flask
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 import cxsdk as cx
 
 TZ = ZoneInfo("Europe/Vienna")
 app = flask.Flask(__name__)
 app.secret_key = os.environ.get("SECRET_KEY", "only-for-this-example")
-
 collector = os.environ.get("CXSDK_COLLECTOR", "http://127.0.0.1:4180")
-cx.init(service="flask-shop", collector=collector, tz=TZ.key)
+prompts = cx.PromptOptions(files=f"{app.root_path}/prompts.toml")
+cx.init(service="flask-shop", collector=collector, tz=TZ.key, prompts=prompts)
+app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/cx": cx.prompts.wsgi_app()})
 
 
 class CardDeclinedError(Exception):
@@ -27,7 +28,7 @@ class CardDeclinedError(Exception):
 def serve_somebody():
     """Everything that happens in this request concerns this customer, or this visitor."""
     session = flask.session
-    session.setdefault("id", uuid.uuid4().hex)
+    session.setdefault("id", os.urandom(16).hex())
     flask.g.scope = cx.scope(customer=session.get("user"), session=session["id"], channel="web")
     flask.g.scope.__enter__()
 
@@ -44,24 +45,31 @@ def login():
     return {"hello": flask.session["user"]}
 
 
-@app.post("/checkout")
 @cx.interaction("checkout.pay", stage="order", fails={CardDeclinedError: "card_declined"})
-def checkout():
-    order, form = uuid.uuid4().hex[:8], flask.request.form
-    now = cx.current()
+def pay(amount, card):
+    order, now = os.urandom(4).hex(), cx.current()
     now.refs["order"] = order
-    now.value(form["amount"], "EUR")
-    if form.get("card") == "declined":
+    now.value(amount, "EUR")
+    if card == "declined":
         raise CardDeclinedError
     now.goal_met = "yes"
-    due = datetime.now(TZ).date() + timedelta(days=3)
-    cx.promise("delivery", key=f"order-{order}", due_date=due)
-    return {"order": order, "due": due.isoformat(), "interaction": now.interaction_id}
+    cx.promise("delivery", key=f"order-{order}", due_date=datetime.now(TZ).date() + timedelta(3))
 
 
-@app.errorhandler(CardDeclinedError)
-def declined(_error):
-    return {"error": "The card was declined."}, 402
+@app.post("/checkout")
+def checkout():
+    try:
+        pay(flask.request.form["amount"], flask.request.form.get("card"))
+    except CardDeclinedError:
+        return "The card was declined.", 402
+    flask.session["paid"] = cx.prompts.remember()  # for whichever worker renders the next page
+    return flask.redirect("/thanks", 303)
+
+
+@app.get("/thanks")
+def thanks():
+    offer = cx.prompts.offer("checkout_effort", about=flask.session.pop("paid", ""))
+    return flask.render_template("thanks.html", question=offer.as_html() if offer else "")
 
 
 @app.post("/support")
@@ -70,10 +78,3 @@ def support():
     cx.current().waited(float(flask.request.form["waited"]))
     cx.current().effort(transfers=int(flask.request.form.get("transfers", 0)))
     return {"interaction": cx.current().interaction_id}
-
-
-@app.post("/feedback")
-def feedback():
-    form = flask.request.form
-    said = cx.feedback(csat=int(form["csat"]), text=form.get("text"), about=form.get("about"))
-    return ({"id": said.id}, 201) if said else ({"error": said.reason}, 422)
