@@ -116,7 +116,7 @@ def _upward(answer: Mapping[str, Any]) -> float | None:
     Return the number of an answer with higher being better; None where it has none.
     """
     value, scale = answer.get("value"), answer.get("scale")
-    if answer.get("skipped") or not _is_number(value):
+    if answer.get("skipped") or value is None or not _is_number(value):
         return None
     found: float = value
     if isinstance(scale, Mapping) and scale.get("better") == "lower":

@@ -399,7 +399,7 @@ def test_one_in_ten_is_one_in_ten_however_often_they_come():
     ever, told, truth = 0, [], []
     for number in range(100_000):
         unit = f"c-{number:024x}"
-        ever += any([is_in(rare, "checkout_effort", unit, 86_400.0 * day) for day in range(20)])
+        ever += any(is_in(rare, "checkout_effort", unit, 86_400.0 * day) for day in range(20))
         is_frequent = number % 10 == 0
         outcome = min(5, max(1, round(dice.gauss(4.5 if is_frequent else 3.0, 1.0))))
         truth.append(outcome)
