@@ -186,7 +186,7 @@ class _Rehearsal(Engine):
             clock=self.moment,
         )
         self.asks: list[Ask] = []
-        self.told: Counter[tuple[str, str]] = Counter()
+        self.refusals: Counter[tuple[str, str]] = Counter()
         self._answered = answered
 
     def now(self) -> float:
@@ -196,7 +196,7 @@ class _Rehearsal(Engine):
         self, prompt: Prompt | None, asked: Asked | None, reason: str, *more: Any, **how: Any
     ) -> Suppressed:
         if prompt is not None:
-            self.told[prompt.key, reason] += 1
+            self.refusals[prompt.key, reason] += 1
         return super().suppress(prompt, asked, reason, *more, **how)
 
     def reserve(self, prompt: Prompt, asked: Asked, *more: Any) -> Offer | Suppressed:
@@ -350,7 +350,8 @@ class _Run:
             else:
                 candidates.append((f"{self._occasions}-{number}", prompt))
         if candidates or later.may_wait(engine, asked):
-            reserving.reserve_first(engine, candidates, asked, {})
+            plan = reserving.Plan(candidates, asked, {}, None, Suppressed("not_live"))
+            reserving.reserve_first(engine, plan)
 
     def result(self) -> Simulation:
         """
@@ -371,7 +372,7 @@ class _Run:
         told = Counter(
             {
                 reason: count
-                for (key, reason), count in self._engine.told.items()
+                for (key, reason), count in self._engine.refusals.items()
                 if key == prompt.key
             }
         )

@@ -312,10 +312,8 @@ def orders(tmp_path):
         rows = csv.writer(text)
         rows.writerow(["customer_id", "customer_unique_id"])
         rows.writerows(people)
-    lines = [
-        "order_id,customer_id,order_purchase_timestamp,order_delivered_customer_date"
-        + ",order_estimated_delivery_date"
-    ]
+    columns = "order_id customer_id order_purchase_timestamp order_delivered_customer_date"
+    lines = [f"{columns} order_estimated_delivery_date".replace(" ", ",")]
     for number, day in enumerate(("2017-11-01", "2017-11-03", "2017-12-20", "2017-11-02"), 1):
         lines.append(f"o{number},k{number},{day} 10:00:00,,2017-12-31 00:00:00")
     lines[-1] = "o4,k4,2017-11-02 10:00:00,2017-11-05 09:00:00,2017-11-04 00:00:00"
