@@ -14,7 +14,7 @@ import attrs
 
 from cxsdk.errors import InvalidEventError
 
-__all__ = ["SCALES", "Given", "Held", "held", "read"]
+__all__ = ["SCALES", "Given", "Held", "held", "is_of", "read"]
 
 SCALES: Mapping[str, tuple[float, float]] = {
     "nps": (0, 10),
@@ -136,19 +136,21 @@ def _one(data: Mapping[str, Any], instrument: str, question: str | None) -> floa
         if answer["question"] == wanted:
             return value
         if question is None and is_of(
-            instrument, answer["question"], answer.get("dimension"), data
+            instrument, answer["question"], answer.get("dimension"), data.get("instrument")
         ):
             return value
     return None
 
 
-def is_of(instrument: str, question: str, dimension: str | None, data: Mapping[str, Any]) -> bool:
+def is_of(instrument: str, question: str, dimension: str | None, told: str | None) -> bool:
     """
     Say whether an answer on the scale of *instrument* is one of its, though named otherwise.
+
+    Args:
+        told: the instrument that the feedback names.
     """
     if question.startswith("umux_"):  # effort on 1 to 7, and a half of another instrument
         return False
-    told = data.get("instrument")
     return told == instrument if dimension is None else dimension == _DIMENSIONS.get(instrument)
 
 
