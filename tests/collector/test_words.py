@@ -55,7 +55,14 @@ def test_values_read_as_words():
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("-3", "\u22123"), ("+0", "0"), ("-0", "0"), ("-0.00", "0.00"), ("+1.5", "+1.5"), ("12", "12")],
+    [
+        ("-3", "\u22123"),
+        ("+0", "0"),
+        ("-0", "0"),
+        ("-0.00", "0.00"),
+        ("+1.5", "+1.5"),
+        ("12", "12"),
+    ],
 )
 def test_a_minus_is_a_minus(text, said):
     """Not a hyphen, and nothing is never below nothing."""

@@ -5,6 +5,7 @@ Prompts in TOML: what each field says, and what is said of a slip.
 from __future__ import annotations
 
 from datetime import UTC, datetime, time
+from pathlib import Path
 
 import pytest
 
@@ -451,3 +452,23 @@ def test_one_wrong_prompt_hides_no_other(file, tmp_path):
         ("b.toml", "", False),
         ("c.toml", "p", True),
     ]
+
+
+def test_the_files_of_the_reference_are_right(tmp_path):
+    """What the page shows loads, and it names every field, rule and unit that there is."""
+    import re
+
+    from cxsdk.prompts import files
+
+    page = Path(__file__).parents[2] / "docs" / "reference" / "prompt-files.md"
+    text = page.read_text("utf-8")
+    shown = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    for number, block in enumerate(shown):
+        (tmp_path / f"{number}.toml").write_text(block, encoding="utf-8")
+    assert [one.key for one in load(tmp_path)] == ["checkout_effort", "loyalty", "usability"]
+    tables = (files._QUESTION, files._TRIGGER, files._SAMPLING, files._CAP, files._RULE)
+    names = {*files._PROMPT, *(name for table in tables for name in table), *r.RULES}
+    prose = re.sub(r"```toml\n.*?```", "", text, flags=re.DOTALL)
+    words = set(re.findall(r"[a-z_]+", prose))
+    assert names - words == set()
+    assert {kind for kind in r.RULES if f"`{kind}`" not in prose} == set()
