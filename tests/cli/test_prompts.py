@@ -271,8 +271,8 @@ def test_explain_takes_what_rules_look_at(prompts, file):
     assert asked == [None, "not_in_segment", "no_consent", "wrong_channel"]
 
 
-def test_explain_reads_the_store_of_the_service(prompts, file, tmp_path):
-    """Who was asked a moment ago is not asked now; the store is read only."""
+def test_explain_reads_the_store_of_the_service(prompts, file, tmp_path, monkeypatch):
+    """Who was asked a moment ago is not asked now; the store is read only, and may be set."""
     stores = pytest.importorskip("cxsdk.prompts.stores")
     if not hasattr(stores, "open_store"):
         pytest.skip("this version of cxsdk opens no stores")
@@ -290,9 +290,10 @@ def test_explain_reads_the_store_of_the_service(prompts, file, tmp_path):
     ))  # fmt: skip
     store.advance("o-1", "shown")
     store.close()
-    who = ("effort", "--customer", "u-17", "--after", "checkout.pay", "--store", url, "--json")
-    for _ in "ab":
-        told = json.loads(prompts("explain", file(), *who)[1])
+    who = ("effort", "--customer", "u-17", "--after", "checkout.pay", "--json")
+    for more in (["--store", url], []):
+        told = json.loads(prompts("explain", file(), *who, *more)[1])
+        monkeypatch.setenv("CXSDK_CAP_STORE", url)
         refused = {one["reason"] for one in told["rules"] if not one["allows"]}
         assert refused == {"in_flight", "cap_global"}
 

@@ -1,7 +1,8 @@
 """
 Say what each rule says of one customer, here and now; nothing is reserved.
 
---store is the service's own (sqlite:, postgresql:, redis:); without one nobody was ever asked.
+--store is the service's own (sqlite:, postgresql:, redis:), else $CXSDK_CAP_STORE; without one
+nobody was ever asked.
 --customer is the id as the service says it; $CXSDK_KEY is needed where the service has a key.
 """
 
@@ -30,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     Add the arguments.
     """
     parser.add_argument("prompt", metavar="PROMPT", help="its key")
-    parser.add_argument("--store", metavar="URL", help="who was asked so far")
+    parser.add_argument("--store", metavar="URL", help="who was asked so far ($CXSDK_CAP_STORE)")
     parser.add_argument("--customer", metavar="ID", help="whom: the raw id")
     parser.add_argument("--anonymous", metavar="ID", help="whom, where only a visit is known")
     parser.add_argument("--account", metavar="ID", help="the customer's account")
@@ -58,9 +59,11 @@ def run(options: argparse.Namespace) -> int:
     prompt = chosen(options.path, options.prompt)
     if options.customer is None and options.anonymous is None:
         raise ConfigurationError("say whom: --customer ID or --anonymous ID")
-    store = None if options.store is None else _store(options.store)
+    settings, _ = resolve({"service": "cxsdk-cli"})
+    url = options.store or settings.prompts.store
+    store = _store(url) if isinstance(url, str) and url else None
     try:
-        asked = _asked(options, prompt)
+        asked = _asked(options, prompt, Customers(settings.privacy.key))
         history = History(now=asked.now) if store is None else store.history(asked.subject)
     finally:
         if store is not None:
@@ -83,8 +86,7 @@ def _store(url: str) -> CapStore:
     return found
 
 
-def _asked(options: argparse.Namespace, prompt: Prompt) -> Asked:
-    settings, _ = resolve({"service": "cxsdk-cli"})
+def _asked(options: argparse.Namespace, prompt: Prompt, customers: Customers) -> Asked:
     who = (options.customer, options.anonymous, options.account, None)
     now = time.time()
     case = NOTHING
@@ -96,7 +98,7 @@ def _asked(options: argparse.Namespace, prompt: Prompt) -> Asked:
             data={"outcome": options.outcome},
         )
     return Asked(
-        known=Customers(settings.privacy.key).resolve(who),
+        known=customers.resolve(who),
         case=case,
         channel=options.channel or prompt.channels[0],
         locale=options.locale,
