@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "spool": "look at what waits on this machine, check it, deliver what nobody owns",
     "outbox": "look at committed rows that no process has taken, deliver them",
     "doctor": "say what is set, from where, and what would keep events from arriving",
+    "prompts": "check, preview, explain and rehearse prompts; asks nobody",
     "touchpoints": "list the touchpoints in Python sources, compare with a catalogue",
 }
 """Name → what it does; each is a module of this package with `configure` and `run`."""

@@ -5,6 +5,7 @@ What ``cxsdk doctor`` says of prompts: can they be read, and does their store an
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from cxsdk.cli._checks import Finding, without_credentials
 from cxsdk.config import Settings
@@ -21,20 +22,20 @@ def prompts(settings: Settings) -> Iterator[Finding]:
         return
     options = settings.prompts
     if options.files is not None:
-        yield _files(settings)
+        yield _files(options.files)
     if isinstance(options.store, str) and options.store:
         yield _store(options.store)
 
 
-def _files(settings: Settings) -> Finding:
+def _files(path: Path) -> Finding:
     from cxsdk.prompts.files import load
 
     try:
-        found = load(settings.prompts.files)
+        found = load(path)
     except (ConfigurationError, OSError) as error:
         return Finding("problem", "prompts", str(error), "cxsdk prompts check says the same")
     live = sum(prompt.status == "live" for prompt in found)
-    return Finding("ok", "prompts", f"{len(found)} read from {settings.prompts.files}, {live} live")
+    return Finding("ok", "prompts", f"{len(found)} read from {path}, {live} live")
 
 
 def _store(url: str) -> Finding:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import argparse
 import math
 
-__all__ = ["above_zero", "port", "whole"]
+__all__ = ["above_zero", "port", "share", "whole"]
 
 
 def above_zero(text: str) -> float:
@@ -23,6 +23,22 @@ def above_zero(text: str) -> float:
         value = math.nan
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
+    return value
+
+
+def share(text: str) -> float:
+    """
+    Read a share, 0 to 1.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number 0 to 1, got {text!r}")
     return value
 
 

@@ -32,10 +32,11 @@ from cxsdk.cli._values import above_zero, whole
 from cxsdk.config import SpoolOptions
 from cxsdk.errors import ConfigurationError, CXError, SpoolFullError
 from cxsdk.events.codec import decode
+from cxsdk.events.envelope import Event
 from cxsdk.spool import MemorySpool
 from cxsdk.typing import Kind, Record
 
-__all__ = ["Reader", "add_pace", "configure", "run", "send"]
+__all__ = ["Reader", "add_pace", "configure", "reading", "run", "send"]
 
 _SAID = 20
 _NOBODY = bytes(8)
@@ -74,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
         _screen.note("cxsdk replay: say where to with --to URL, or --dry-run")
         return 2
     with ExitStack() as stack:
-        reader = stack.enter_context(_reading(options.file))
+        reader = stack.enter_context(reading(options.file))
         bar = stack.enter_context(_screen.progress("replay", reader.total))
         if options.dry_run:
             return _check(reader, bar)
@@ -101,17 +102,24 @@ class Reader:
         """
         Yield (bytes as they stand in the file, family).
         """
+        for payload, event in self.parsed():
+            yield payload, event.family
+
+    def parsed(self) -> Iterator[tuple[bytes, Event]]:
+        """
+        Yield (bytes as they stand in the file, event).
+        """
         for number, line in enumerate(self._whole_lines(), 1):
             payload = line.removeprefix(_BOM).strip() if number == 1 else line.strip()
             if not payload:
                 continue
             try:
-                family = decode(payload).family
+                event = decode(payload)
             except CXError as error:
                 self._skip(number, error)
                 continue
             self.good += 1
-            yield payload, family
+            yield payload, event
 
     def _whole_lines(self) -> Iterator[bytes]:
         try:
@@ -129,7 +137,13 @@ class Reader:
 
 
 @contextmanager
-def _reading(name: str) -> Iterator[Reader]:
+def reading(name: str) -> Iterator[Reader]:
+    """
+    Open a file of events, by its content gzipped or not; ``-`` is stdin.
+
+    Raises:
+        ConfigurationError: it cannot be opened.
+    """
     with ExitStack() as stack:
         if name == "-":
             raw: Any = sys.stdin.buffer

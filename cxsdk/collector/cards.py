@@ -189,6 +189,8 @@ def _feedback(card: Card, data: dict[str, Any], _: Promise | None) -> None:
     card.facts.append(
         Fact("how", asked + (f", {words(data['stage'])}" if data.get("stage") else ""))
     )
+    if data.get("over_quota"):
+        card.badges.append(Badge("over quota", "mixed"))
     if data.get("supersedes"):
         card.facts.append(Fact("replaces", "an earlier answer"))
 

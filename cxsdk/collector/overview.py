@@ -12,7 +12,8 @@ from collections.abc import Iterable
 
 import attrs
 
-from cxsdk.collector import perception, record
+from cxsdk.collector import asked, perception, record
+from cxsdk.collector.asked import Asked
 from cxsdk.collector.people import People
 from cxsdk.collector.perception import Perception
 from cxsdk.collector.record import Record
@@ -129,6 +130,7 @@ class Overview:
     """(problem, encountered, of them visible to the customer)"""
 
     perception: Perception
+    asked: Asked
     promises: PromiseFigures
     record: Record
 
@@ -293,6 +295,7 @@ def overview(db: sqlite3.Connection, since: int, now: int) -> Overview:
         goal=distribution((one.goal_met, one.n) for one in every),
         problems=_problems(db, since),
         perception=perception.read(db, since, people=people, exposed=exposed),
+        asked=asked.read(db, since),
         promises=promise_figures(db, since, now),
         record=record.read(db, since, now),
     )

@@ -45,6 +45,7 @@ def _environment() -> jinja2.Environment:
         "date",
         "day",
         "due",
+        "minus",
         "moment",
         "number",
         "party",

@@ -5,6 +5,7 @@ What customers said, and what they then did; two kinds of fact that are never mi
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 
 import attrs
@@ -12,6 +13,8 @@ import attrs
 from cxsdk.collector.people import People
 from cxsdk.collector.row import Key
 from cxsdk.events.vocabulary import VERSUS
+from cxsdk.prompts import scores
+from cxsdk.prompts.given import SCALES, Given, is_of
 
 __all__ = ["Perception", "Reacted", "Score", "read"]
 
@@ -27,20 +30,50 @@ _STATED = "json_extract(body, '$.data.source') = 'stated'"
 @attrs.define(frozen=True)
 class Score:
     """
-    The mean of the numbers given to one question on one scale; always with its *n*.
+    The numbers given to one question on one scale; always with interval and n.
 
     The instrument is that of a feedback, which may put several questions at once, so it is no
-    part of what is averaged together.
+    part of what is averaged together. What is about one interaction and what is about the whole
+    relationship are never averaged together, and neither is a second answer after a while.
     """
 
     question: str
     least: float
     most: float
     better: str
-    mean: float
-    n: int
-    nps: float | None
-    """Promoters (9, 10) less detractors (0 to 6) in points, -100 to 100; only for nps on 0 to 10."""
+    scope: str | None
+    """``transactional``, ``relational``, or None where it was not said."""
+
+    average: scores.Score
+    instrument: str | None = None
+    """``nps``, ``csat``, ``ces`` or ``umux_lite``, where it is one of these on its own scale."""
+
+    figure: scores.Score | None = None
+    """What that instrument comes to: points of an nps, else per cent or 0 to 100."""
+
+    weighted: scores.Score | None = None
+    """The same by inclusion probability; only where that is not the same for all."""
+
+    @property
+    def mean(self) -> float:
+        """
+        Return the mean of the numbers as they were given.
+        """
+        return self.average.value or 0.0
+
+    @property
+    def n(self) -> int:
+        """
+        Return how many answered.
+        """
+        return self.average.n
+
+    @property
+    def nps(self) -> float | None:
+        """
+        Return promoters (9, 10) less detractors (0 to 6) in points, -100 to 100.
+        """
+        return self.figure.value if self.figure is not None and self.instrument == "nps" else None
 
 
 @attrs.define(frozen=True)
@@ -101,28 +134,132 @@ def _versus(db: sqlite3.Connection, since: int) -> dict[str | None, int]:
     return {row[0]: row[1] for row in rows}
 
 
+_FIRST = "json_extract(body, '$.data.stage') IS NOT 'recall'"
+
+
+@attrs.define(frozen=True)
+class _Answers:
+    """
+    How often one number was given, by people of one inclusion probability.
+    """
+
+    question: str
+    least: float
+    most: float
+    better: str
+    scope: str | None
+    dimension: str | None
+    instrument: str | None
+    value: float
+    probability: float
+    count: int
+
+    @property
+    def group(self) -> tuple[str, float, float, str, str | None]:
+        """
+        Return what is averaged together.
+        """
+        return self.question, self.least, self.most, self.better, self.scope
+
+    def given(self, *, upward: bool) -> Given:
+        """
+        Return them as scores take them.
+        """
+        turned = upward and self.better == "lower"
+        value = self.least + self.most - self.value if turned else self.value
+        return Given(value, self.probability or 1.0, self.count)
+
+
 def _scores(db: sqlite3.Connection, since: int) -> tuple[Score, ...]:
     rows = db.execute(
-        "SELECT json_extract(a.value, '$.question') AS question,"  # noqa: S608 - literals
-        " json_extract(a.value, '$.scale.min') AS least, json_extract(a.value, '$.scale.max') AS most,"
-        " json_extract(a.value, '$.scale.better') AS better,"
-        " avg(json_extract(a.value, '$.value')), count(*),"
-        " sum(json_extract(a.value, '$.value') >= 9), sum(json_extract(a.value, '$.value') <= 6),"
-        " min(coalesce(json_extract(body, '$.data.instrument'), '') = 'nps')"
+        "SELECT json_extract(a.value, '$.question'), json_extract(a.value, '$.scale.min'),"  # noqa: S608 - literals
+        " json_extract(a.value, '$.scale.max'), json_extract(a.value, '$.scale.better'),"
+        " json_extract(body, '$.data.scope'), json_extract(a.value, '$.dimension'),"
+        " json_extract(body, '$.data.instrument'), json_extract(a.value, '$.value'),"
+        " coalesce(json_extract(body, '$.data.inclusion_probability'), 1.0), count(*)"
         " FROM events, json_each(events.body, '$.data.answers') AS a"
-        f" WHERE {_COUNTED} AND {_STATED}"
+        f" WHERE {_COUNTED} AND {_STATED} AND {_FIRST}"
         " AND json_type(a.value, '$.value') IN ('integer', 'real')"
         " AND coalesce(json_extract(a.value, '$.skipped'), 0) = 0"
-        " GROUP BY 1, 2, 3, 4 ORDER BY count(*) DESC, 1, 2, 3",
+        " GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9",
         (since,),
     )
+    groups: dict[tuple[str, float, float, str, str | None], list[_Answers]] = {}
+    for row in rows:
+        one = _Answers(*row)
+        groups.setdefault(one.group, []).append(one)
+    found = [_score(mine) for mine in groups.values()]
+    if any(one.question == "umux_capabilities" for one in found):
+        found += _umux(db, since)
+    return tuple(sorted(found, key=lambda one: (-one.n, one.question, one.least, one.most)))
+
+
+def _score(mine: list[_Answers]) -> Score:
+    question, least, most, better, scope = mine[0].group
+    average = scores.mean([one.given(upward=False) for one in mine], scale=(least, most))
+    name = _instrument(mine)
+    if name is None:
+        return Score(question, least, most, better, scope, average)
+    upward = [one.given(upward=True) for one in mine]
+    figure, weighted = _figures(_FIGURES[name], upward)
+    return Score(question, least, most, better, scope, average, name, figure, weighted)
+
+
+_FIGURES: dict[str, Callable[..., scores.Score]] = {
+    "nps": scores.nps,
+    "csat": scores.csat,
+    "ces": scores.ces,
+}
+
+
+def _figures(
+    score: Callable[..., scores.Score], given: list[Given]
+) -> tuple[scores.Score, scores.Score | None]:
+    is_even = len({one.probability for one in given}) == 1
+    return score(given), None if is_even else score(given, weighted=True)
+
+
+def _instrument(mine: list[_Answers]) -> str | None:
+    # Other producers name the question in their own way under the instrument.
+    question, least, most, *_ = mine[0].group
+    for name in _FIGURES:
+        if SCALES[name] == (least, most) and (
+            question == name
+            or all(is_of(name, question, one.dimension, one.instrument) for one in mine)
+        ):
+            return name
+    return None
+
+
+def _umux(db: sqlite3.Connection, since: int) -> list[Score]:
+    """
+    Score those who answered both questions of UMUX-Lite, by scope.
+    """
+    rows = db.execute(
+        "SELECT json_extract(body, '$.data.scope'),"  # noqa: S608 - literals
+        " json_extract(a.value, '$.value') + json_extract(b.value, '$.value'),"
+        " coalesce(json_extract(body, '$.data.inclusion_probability'), 1.0), count(*)"
+        " FROM events, json_each(events.body, '$.data.answers') AS a,"
+        " json_each(events.body, '$.data.answers') AS b"
+        f" WHERE {_COUNTED} AND {_STATED} AND {_FIRST}"
+        " AND json_extract(a.value, '$.question') = 'umux_capabilities'"
+        " AND json_extract(b.value, '$.question') = 'umux_ease'"
+        " AND json_extract(a.value, '$.scale.min') = 1 AND json_extract(a.value, '$.scale.max') = 7"
+        " AND json_extract(b.value, '$.scale.min') = 1 AND json_extract(b.value, '$.scale.max') = 7"
+        " AND json_type(a.value, '$.value') IN ('integer', 'real')"
+        " AND json_type(b.value, '$.value') IN ('integer', 'real')"
+        " GROUP BY 1, 2, 3",
+        (since,),
+    )
+    groups: dict[str | None, list[Given]] = {}
+    for scope, value, probability, count in rows:
+        groups.setdefault(scope, []).append(Given(value, probability or 1.0, count))
     found = []
-    for question, least, most, better, mean, n, promoters, detractors, asked_nps in rows:
-        # Other producers name the question in their own way under the instrument.
-        is_nps = (question == "nps" or asked_nps) and (least, most) == (0, 10)
-        nps = 100.0 * (promoters - detractors) / n if is_nps else None
-        found.append(Score(question, least, most, better, mean, n, nps))
-    return tuple(found)
+    for scope, given in groups.items():
+        figure, weighted = _figures(scores.umux_lite, given)
+        name = "umux_lite"
+        found.append(Score(name, 0, 100, "higher", scope, figure, name, figure, weighted))
+    return found
 
 
 def _reactions(

@@ -14,6 +14,7 @@ __all__ = [
     "day",
     "due",
     "duration",
+    "minus",
     "moment",
     "money",
     "number",
@@ -24,7 +25,7 @@ __all__ = [
     "words",
 ]
 
-_LETTERS = {"ces", "csat", "nps"}
+_LETTERS = {"ces": "CES", "csat": "CSAT", "nps": "NPS", "umux_lite": "UMUX-Lite"}
 _THIN = "\u202f"
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\S+")
 
@@ -43,9 +44,9 @@ def words(value: Any) -> str:
 
 def question(value: Any) -> str:
     """
-    Return a question or instrument as words; the three that are known by letters as those.
+    Return a question or instrument as words; those that are known by letters as these.
     """
-    return str(value).upper() if value in _LETTERS else words(value)
+    return _LETTERS.get(str(value)) or words(value)
 
 
 def number(value: Any) -> str:
@@ -95,6 +96,14 @@ def duration(milliseconds: float) -> str:
     Return milliseconds in the unit that fits.
     """
     return seconds(milliseconds / 1000)
+
+
+def minus(text: str) -> str:
+    """
+    Return a number in text with a minus sign where it has a hyphen; never minus nothing.
+    """
+    is_nothing = not text.strip("-+0.")
+    return text.lstrip("-+") if is_nothing else text.replace("-", "\u2212")
 
 
 def money(value: dict[str, Any]) -> str:

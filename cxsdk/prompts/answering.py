@@ -82,6 +82,9 @@ def advance(engine: Engine, token: str, to: Any, reason: str | None) -> bool:
     facts: dict[str, Any] = {"reason": reason if to == "dismissed" else None}
     if to == "dismissed" and moved.shown_at is not None:
         facts["shown_ms"] = max(0, int((moved.now - moved.shown_at) * 1000))
+    if to == "dismissed" and moved.revision:
+        # Closed after an answer in part, which stays: no refusal to answer.
+        facts["feedback_id"] = engine.life.feedback_id(moved.offer_id, moved.revision)
     engine.life.prompt(prompt, bound, to, moved.offer_id, **facts)
     return True
 

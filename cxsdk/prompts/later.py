@@ -155,7 +155,7 @@ def _send(
     if reason == "quiet_hours":
         engine.store.schedule(Due(due.due_id, due.subject, 1800.0, due.record, due.topic))
     if reason:
-        engine.refused[reason] += 1
+        engine.suppress(prompt, asked, reason)
         return False
     offer = engine.told(engine.reserve(prompt, asked, new_id(), bound.context))
     if isinstance(offer, Suppressed):

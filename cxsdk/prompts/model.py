@@ -41,6 +41,13 @@ def _seconds(value: Any, field: str, *, zero: bool = True) -> None:
     _need(is_number and (value >= 0 if zero else value > 0), field, "seconds", value)
 
 
+def _check_ops(where: Mapping[str, Any], place: str) -> None:
+    for field, wanted in where.items():
+        ops = wanted if isinstance(wanted, Mapping) else {"eq": wanted}
+        bad = [op for op in ops if op not in _WHERE_OPS]
+        _need(not bad, f"{place}.{field}", f"one of {_WHERE_OPS}", bad)
+
+
 @attrs.define(frozen=True, kw_only=True)
 class Trigger:
     """
@@ -75,10 +82,7 @@ class Trigger:
         _need(type(self.count) is int and self.count >= 1, "trigger.count", "1 or more", self.count)
         _seconds(self.within, "trigger.within", zero=False)
         _seconds(self.delay, "trigger.delay")
-        for field, wanted in self.where.items():
-            ops = wanted if isinstance(wanted, Mapping) else {"eq": wanted}
-            bad = [op for op in ops if op not in _WHERE_OPS]
-            _need(not bad, f"trigger.where.{field}", f"one of {_WHERE_OPS}", bad)
+        _check_ops(self.where, "trigger.where")
 
     def matches(self, touchpoint: str | None, data: Mapping[str, Any]) -> bool:
         """
@@ -185,6 +189,7 @@ class QuotaRule:
     def __attrs_post_init__(self) -> None:
         _need(type(self.limit) is int and self.limit >= 1, "quotas.limit", "1 or more", self.limit)
         _need(_NAME.match(self.name), "quotas.name", "lower-case letters, digits and _", self.name)
+        _check_ops(self.where, "quotas.where")
 
     def counts(self, data: Mapping[str, Any]) -> bool:
         """
@@ -225,6 +230,7 @@ class FollowUp:
 
     def __attrs_post_init__(self) -> None:
         _need(self.when, "follow_up.when", "question: value", self.when)
+        _check_ops(self.when, "follow_up.when")
         _seconds(self.within, "follow_up.within", zero=False)
         _need(isinstance(self.owner, str) and self.owner, "follow_up.owner", "a name", self.owner)
 

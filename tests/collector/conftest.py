@@ -136,6 +136,11 @@ class Facts:
             **envelope,
         )
 
+    def prompt(self, action, offer=None, prompt="checkout_effort", **more):
+        envelope = _envelope(more)
+        fields = {"prompt_id": prompt, "instrument": "ces", "action": action, "offer_id": offer}
+        return self.event("prompt", action, {**fields, **more}, **envelope)
+
     def score(self, value, instrument="csat", least=1, most=5, **more):
         scale = {"min": least, "max": most, "better": "higher"}
         answers = [{"question": instrument, "value": value, "scale": scale}]

@@ -51,3 +51,19 @@ def test_values_read_as_words():
     party = {"kind": "partner", "partner_role": "carrier", "org": "dhl"}
     assert words.party(party) == "partner \u00b7 carrier \u00b7 dhl"
     assert words.due("2026-05-10T12:00:00+02:00 to x") == "2026-05-10 10:00 UTC to x"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("-3", "\u22123"),
+        ("+0", "0"),
+        ("-0", "0"),
+        ("-0.00", "0.00"),
+        ("+1.5", "+1.5"),
+        ("12", "12"),
+    ],
+)
+def test_a_minus_is_a_minus(text, said):
+    """Not a hyphen, and nothing is never below nothing."""
+    assert words.minus(text) == said

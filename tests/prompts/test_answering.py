@@ -217,6 +217,20 @@ def test_a_dismissed_offer_takes_no_answer(rig):
     assert r.engine.submit(token, {"effort": 6}).outcome == "gone"
 
 
+def test_a_dismissal_after_an_answer_in_part_names_it(rig, prompt):
+    """It is no refusal to answer; one without an answer names none."""
+    questions = [Question(id="effort", kind="ces"), Question(id="more", kind="thumbs")]
+    r = rig(prompt(questions=questions))
+    token = r.ask().token
+    kept = r.engine.submit(token, {"effort": 6}, partial=True)
+    assert (bool(kept), kept.complete) == (True, False)
+    r.engine.advance(token, "dismissed", reason="close")
+    r.engine.advance(r.ask(customer="c2").token, "dismissed", reason="close")
+    first, other = r.said("prompt", "dismissed")
+    assert first["feedback_id"] == kept.feedback_id
+    assert "feedback_id" not in other
+
+
 # ---- chat -----------------------------------------------------------------------------------
 
 

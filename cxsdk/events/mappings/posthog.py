@@ -75,9 +75,25 @@ def _special(fact: Fact, ids: Who) -> tuple[str, dict[str, Any]]:
     special = {"$survey_id": fact.data["prompt_id"]}
     if "offer_id" in fact.data:
         special["$survey_submission_id"] = fact.data["offer_id"]
+    locale = (fact.data.get("where") or {}).get("locale")
+    if locale:
+        special["$survey_language"] = locale
     if fact.family == "prompt":
+        if fact.action == "dismissed":
+            # A dismissal after an answer in part is none in PostHog's rates.
+            special["$survey_partially_completed"] = "feedback_id" in fact.data
+            special |= _met(fact, ids, "dismissed")
         return _SURVEY_ACTIONS[fact.action], special
-    return "survey sent", {**special, **_responses(fact)}
+    return "survey sent", {**special, **_responses(fact), **_met(fact, ids, "responded")}
+
+
+def _met(fact: Fact, ids: Who, how: str) -> dict[str, Any]:
+    """
+    Note with the person what PostHog's own clients note, so that it does not ask them again.
+    """
+    if not (ids.user or ids.anonymous):
+        return {}
+    return {"$set": {f"$survey_{how}/{fact.data['prompt_id']}": True}}
 
 
 def _responses(fact: Fact) -> dict[str, Any]:
@@ -89,13 +105,14 @@ def _responses(fact: Fact) -> dict[str, Any]:
     questions = []
     for index, answer in enumerate(fact.data.get("answers", ())):
         said = answer.get("value", answer.get("values", answer.get("text")))
-        questions.append({"id": answer["question"], "question": answer["question"]})
-        if said is None:
-            continue
         # PostHog reads ratings from text.
-        response = said if isinstance(said, list) else _text(said)
+        response = said if said is None or isinstance(said, list) else _text(said)
+        name = answer["question"]
+        questions.append({"id": name, "question": name, "response": response})
+        if response is None:
+            continue
         out["$survey_response" if index == 0 else f"$survey_response_{index}"] = response
-        out[f"$survey_response_{answer['question']}"] = response
+        out[f"$survey_response_{name}"] = response
     return {**out, "$survey_questions": questions}
 
 

@@ -78,10 +78,48 @@ def test_answers_to_a_prompt_are_a_survey_sent(fact):
         "$survey_response_4": "true",
         "$survey_response_again": "true",
         "$survey_questions": [
-            {"id": each["question"], "question": each["question"]} for each in answers
+            {"id": "recommend", "question": "recommend", "response": "9"},
+            {"id": "why", "question": "why", "response": "schnell"},
+            {"id": "missing", "question": "missing", "response": ["price", "x"]},
+            {"id": "later", "question": "later", "response": None},
+            {"id": "again", "question": "again", "response": "true"},
         ],
     }
+    assert said["$set"] == {"$survey_responded/nps": True}
     assert said["answers"] == answers
+
+
+def test_an_answer_in_part_and_the_whole_are_one_submission(fact):
+    """PostHog counts the latest of one ``$survey_submission_id``; only the last is complete."""
+    first = {"question": "recommend", "value": 9, "scale": SCALE}
+    data = {"customer": WHO, "prompt_id": "nps", "offer_id": "O-1"}
+    part = fact("feedback", "given", {**data, "answers": [first], "complete": False}, id="f-1")
+    second = [first, {"question": "why", "text": "schnell"}]
+    whole = {**data, "answers": second, "complete": True, "supersedes": "f-1"}
+    told = [posthog.capture(one) for one in (part, fact("feedback", "given", whole, id="f-2"))]
+    assert {one["properties"]["$survey_submission_id"] for one in told} == {"O-1"}
+    assert [one["properties"]["$survey_completed"] for one in told] == [False, True]
+    assert told[0]["uuid"] != told[1]["uuid"]
+
+
+@pytest.mark.parametrize("more", [{}, {"feedback_id": "f-1"}], ids=["unanswered", "in part"])
+def test_a_dismissal_says_whether_something_was_answered(fact, more):
+    """PostHog leaves dismissals after an answer in part out of its rates."""
+    data = {"prompt_id": "nps", "offer_id": "O-1", "action": "dismissed", "customer": WHO, **more}
+    said = posthog.capture(fact("prompt", "dismissed", data))["properties"]
+    assert said["$survey_partially_completed"] is bool(more)
+    assert said["$set"] == {"$survey_dismissed/nps": True}
+
+
+def test_a_survey_says_its_language_and_nobody_is_no_person(fact):
+    """The locale that was shown; without a customer nothing is noted with a person."""
+    data = {"prompt_id": "nps", "offer_id": "O-1", "action": "dismissed"}
+    data["where"] = {"channel": "web", "locale": "de-AT"}
+    said = posthog.capture(fact("prompt", "dismissed", data))["properties"]
+    assert said["$survey_language"] == "de-AT"
+    assert "$set" not in said
+    shown = {**data, "action": "shown", "customer": WHO}
+    assert "$set" not in posthog.capture(fact("prompt", "shown", shown))["properties"]
 
 
 def test_feedback_without_a_prompt_is_no_survey(fact):
