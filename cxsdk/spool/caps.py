@@ -187,17 +187,10 @@ class Caps:
         for frame in frames:
             if frame.kind < 0 or frame.kind == Kind.VOID:
                 continue
-            if kind is not None and frame.kind & Kind.MASK != kind:
-                strangers = self._strangers(segment, frame)
-                try:
-                    spool._move(segment, frame)
-                except SpoolFullError:
-                    pass  # no room to move it to: it goes as well
-                else:
-                    if strangers:  # where it goes nothing is kept for them
-                        shed.setdefault(strangers, []).append(frame.payload)
-                    continue
-            losers = spool._give_up(segment, frame, reason)
+            is_dearer = kind is not None and frame.kind & Kind.MASK != kind
+            losers = self._move_on(segment, frame) if is_dearer else None
+            if losers is None:
+                losers = spool._give_up(segment, frame, reason)
             if losers:
                 shed.setdefault(losers, []).append(frame.payload)
         for losers, payloads in shed.items():
@@ -210,16 +203,22 @@ class Caps:
         spool._retire_if_over(segment)
         return freed
 
-    def _strangers(self, segment: FileSegment, frame: Frame) -> tuple[str, ...]:
+    def _move_on(self, segment: FileSegment, frame: Frame) -> tuple[str, ...] | None:
         """
-        Return the sinks that wait for a record of an adopted segment and are none of ours.
+        Move a record to where there is room; return the sinks that lose it by that, since they are
+        none of ours and nothing is kept for them there. None: there is no room, it goes as well.
         """
         known = self._spool._accounts
-        return tuple(
+        strangers = tuple(
             sink
             for sink, each in segment.readings.items()
             if sink not in known and each.is_pending(frame.offset)
         )
+        try:
+            self._spool._move(segment, frame)
+        except SpoolFullError:
+            return None
+        return strangers
 
     def stats(self) -> dict[str, Any]:
         """
