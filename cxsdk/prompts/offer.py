@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 import msgspec
@@ -14,6 +14,11 @@ import msgspec
 from cxsdk.asking import OfferState
 from cxsdk.pipeline.customers import Known
 from cxsdk.prompts.model import Prompt
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+    from cxsdk.prompts.faces.letter import Letter
 
 __all__ = ["Bound", "Offer", "Receipt", "Suppressed"]
 
@@ -110,6 +115,54 @@ class Offer:
         Return the version of the wording.
         """
         return self.prompt.version
+
+    def as_json(self, base: str = "/cx") -> dict[str, Any]:
+        """
+        Return a JSON object for whoever draws the form; *base* is where the endpoint is mounted.
+        """
+        from cxsdk.prompts.faces.document import document
+
+        return document(self, base)
+
+    def as_html(self, base: str = "/cx", **look: Any) -> Markup:
+        """
+        Return the form, marked as safe for Jinja2 and Django.
+
+        Args:
+            base: where the endpoint is mounted.
+
+            look: ``return_to``, ``heading``, ``assets``, ``nonce``, see `faces.html.Look`.
+
+        Raises:
+            ExtraMissingError: Jinja2 is not installed.
+        """
+        from cxsdk.prompts.faces.html import Look, form
+
+        text = form(self, Look(base=base, **look))
+        from markupsafe import Markup
+
+        return Markup(text)  # noqa: S704 - rendered with autoescape
+
+    def as_text(self) -> str:
+        """
+        Return the first question for a chat; `Engine.submit_text` takes the reply.
+        """
+        from cxsdk.prompts.faces.text import as_text
+
+        return as_text(self)
+
+    def as_letter(self, base: str) -> Letter:
+        """
+        Return the body of an e-mail; *base* with scheme and host.
+
+        Raises:
+            ConfigurationError: *base* is no address that a letter could lead to.
+
+            ExtraMissingError: Jinja2 is not installed.
+        """
+        from cxsdk.prompts.faces.letter import as_letter
+
+        return as_letter(self, base)
 
 
 @attrs.define(frozen=True)

@@ -6,17 +6,19 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from cxsdk.prompts.model import Prompt
 from cxsdk.prompts.question import Question
 
-__all__ = ["Wording", "chrome"]
+__all__ = ["Wording", "chrome", "direction_of"]
 
 _RTL = frozenset({"ar", "fa", "he", "ur", "yi", "ps", "sd", "ug", "dv"})
+_PLACE = re.compile(r"\{([^{}]*)\}")
 _FOLDER = Path(__file__).parent / "locales"
 
 
@@ -45,6 +47,13 @@ def chrome(locale: str) -> tuple[str, Mapping[str, Any]]:
     return "en", _catalogue("en")
 
 
+def direction_of(locale: str) -> Literal["ltr", "rtl"]:
+    """
+    Return which way *locale* (BCP 47) is written.
+    """
+    return "rtl" if locale.lower().replace("_", "-").split("-")[0] in _RTL else "ltr"
+
+
 class Wording:
     """
     The texts of one prompt as one reader sees them: plain text, never markup.
@@ -69,7 +78,7 @@ class Wording:
         self.prompt = prompt
         self.locale = locale
         self.language, self.words = chrome(locale)
-        self.direction = "rtl" if locale.lower().split("-")[0] in _RTL else "ltr"
+        self.direction = direction_of(locale)
         self._context = {name: (context or {}).get(name, "") for name in prompt.context_fields}
         self._seed = seed
         self._texts: Mapping[str, Any] = prompt.locales.get(locale, {})
@@ -77,9 +86,8 @@ class Wording:
     def _fill(self, text: str) -> str:
         if "{" not in text or not self._context:
             return text
-        for name, value in self._context.items():
-            text = text.replace(f"{{{name}}}", value)
-        return text
+        # One pass: a value that looks like a placeholder stays what it is.
+        return _PLACE.sub(lambda found: self._context.get(found[1], found[0]), text)
 
     def _of(self, question: Question) -> Mapping[str, Any]:
         found: Mapping[str, Any] = self._texts.get("questions", {}).get(question.id, {})
