@@ -39,6 +39,7 @@ _METHODS = {
 }
 _RETRY = ("Retry-After", "10")
 _DISMISSALS = ("not_now", "never_ask")
+_FILES = ("cx-prompt.js", "cx-prompt.css", "cx-page.css")
 _TYPES = {"js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8"}
 _YEAR = "public, max-age=31536000, immutable"
 
@@ -53,6 +54,7 @@ class _Call:
     origins: Collection[str]
     returns: Collection[str]
     mount: str
+    kind: str = ""
     token: str = ""
 
     @property
@@ -64,6 +66,8 @@ class _Call:
         """
         Return what the caller can show: ``json``, a ``fragment`` or a ``page``.
         """
+        if self.kind in {"json", "state", "static", ""}:
+            return "json"
         kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "application/json":
             return "json"
@@ -119,10 +123,11 @@ def respond(  # noqa: PLR0913 - a request has so many parts
         origins=allowed,
         returns=returns,
         mount=mount.rstrip("/"),
+        kind=kind,
         token=token,
     )
     try:
-        found = _routed(call, kind)
+        found = _routed(call)
     except Fault as fault:
         found = _refused(call, fault)
     except Exception as error:  # noqa: BLE001 - the host's server is not ours to break
@@ -130,7 +135,7 @@ def respond(  # noqa: PLR0913 - a request has so many parts
             logging.ERROR, "prompts:http", "cxsdk: a request about an offer failed: %r", error
         )
         found = _failed(call, 503, "unavailable", _RETRY)
-    found = found.plus(*_cross_origin(call, kind))
+    found = found.plus(*_cross_origin(call))
     return attrs.evolve(
         found,
         headers=(*found.headers, *_length(found)),
@@ -155,7 +160,8 @@ def _parts(path: str) -> tuple[str, str]:
     return (kind, rest) if head == "o" and rest and "/" not in rest else ("", "")
 
 
-def _routed(call: _Call, kind: str) -> Response:
+def _routed(call: _Call) -> Response:
+    kind = call.kind
     if not kind:
         return _failed(call, 404, "not_found")
     allow = ("Allow", ", ".join(_METHODS[kind]))
@@ -174,7 +180,8 @@ def _routed(call: _Call, kind: str) -> Response:
     return _described(call) if kind == "json" else _shown(call)
 
 
-def _cross_origin(call: _Call, kind: str) -> tuple[tuple[str, str], ...]:
+def _cross_origin(call: _Call) -> tuple[tuple[str, str], ...]:
+    kind = call.kind
     if kind == "static":
         return (("Access-Control-Allow-Origin", "*"),)
     said = call.headers.get("origin", "")
@@ -197,7 +204,7 @@ def _cross_origin(call: _Call, kind: str) -> tuple[tuple[str, str], ...]:
 def _static(call: _Call) -> Response:
     name = call.token
     ending = name.rpartition(".")[2]
-    if name in {f"cx-prompt.{known}" for known in _TYPES}:
+    if name in _FILES:
         content, tag = html.static_file(name)
         kind = _TYPES[ending]
     elif name in {f"{known}.schema.json" for known in SCHEMAS}:
@@ -240,9 +247,9 @@ def _shown(call: _Call) -> Response:
 def _described(call: _Call) -> Response:
     found = call.engine.find(call.token, _CHANNELS)
     if isinstance(found, Receipt):
-        return _closed(call, found, as_json=True)
+        return _closed(call, found)
     if found.state == "dismissed":
-        return _closed(call, Receipt(outcome="gone"), as_json=True)
+        return _closed(call, Receipt(outcome="gone"))
     return of_json(200, document(found, call.mount))
 
 
@@ -256,12 +263,12 @@ def _moved(call: _Call) -> Response:
         return nothing  # nobody has seen it yet
     found = call.engine.find(call.token, _CHANNELS)
     if isinstance(found, Receipt):
-        return _closed(call, found, as_json=True)
+        return _closed(call, found)
     if step.state != "dismissed":
         call.engine.advance(call.token, step.state)
         return nothing
     left = _dismiss(call, step.reason or "close")
-    return nothing if left in {"dismissed", "answered"} else _closed(call, left, as_json=True)
+    return nothing if left in {"dismissed", "answered"} else _closed(call, left)
 
 
 def _dismiss(call: _Call, reason: str) -> str | Receipt:
@@ -348,13 +355,13 @@ def _left(call: _Call, said: Said, kind: str, offer: Offer, event: str) -> Respo
 # ---- refusing -----------------------------------------------------------------------------
 
 
-def _closed(call: _Call, receipt: Receipt | str, *, as_json: bool = False) -> Response:
+def _closed(call: _Call, receipt: Receipt | str) -> Response:
     """
     Say that there is nothing to answer. Why a token is no good is counted, not told.
     """
     if isinstance(receipt, Receipt) and receipt.outcome == "unavailable":
-        return _failed(call, 503, "unavailable", _RETRY, as_json=as_json)
-    return _failed(call, 410, "gone", as_json=as_json)
+        return _failed(call, 503, "unavailable", _RETRY)
+    return _failed(call, 410, "gone")
 
 
 def _refused(call: _Call, fault: Fault) -> Response:
@@ -370,9 +377,8 @@ def _failed(
     code: str,
     *more: tuple[str, str],
     offer: Offer | None = None,
-    as_json: bool = False,
 ) -> Response:
-    if as_json or call.wants == "json" or code in {"method", "not_found"}:
+    if call.wants == "json" or code == "method":
         return _problem(call, status, code, "", *more)
     return _noted(call, status, code, offer, *more)
 

@@ -225,10 +225,15 @@ def _field(
         ("error", faults.get(name)),
     )
     condition = question.get("show_if")
+    options = [dict(each, icon="") for each in question.get("options", ())]
+    if question["kind"] in {"emotion", "thumbs"}:
+        for each in options:
+            each["icon"], _, each["label"] = each["label"].rpartition(" ")
     return {
         "help": "",
         "other": None,
         **question,
+        "options": options,
         "own": own,
         "drawn": drawn,
         "chosen": chosen,

@@ -279,3 +279,13 @@ def shop(desk):
     made = Shop(desk)
     yield made
     made.close()
+
+
+@pytest.fixture(autouse=True)
+def _no_hidden_failure(caplog):
+    """
+    What a face swallows for the host's sake is a failure here, unless the test looks at it.
+    """
+    yield
+    hidden = [r.getMessage() for r in caplog.records if "failed:" in r.msg or "not shown" in r.msg]
+    assert hidden == []
