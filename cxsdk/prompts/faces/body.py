@@ -20,6 +20,7 @@ MOST_BYTES = 16 * 1024
 _MOST_FIELDS = 64
 _ACTION = "cx-action"
 _RETURN = "cx-return"
+_HEADING = "cx-heading"
 _FORM = "application/x-www-form-urlencoded"
 _MULTIPART = (
     "multipart/form-data is not taken: there are no files to send. "
@@ -74,6 +75,8 @@ class Said:
     is_partial: bool = False
     action: str = "answer"
     return_to: str = ""
+    heading: int = 2
+    """Level of headings in the page that the form stands in."""
 
 
 def _form(body: bytes) -> dict[str, list[str]]:
@@ -115,7 +118,9 @@ def read(content_type: str, body: bytes) -> Said:
     fields = _form(body)
     action = fields.pop(_ACTION, ["answer"])[-1]
     back = fields.pop(_RETURN, [""])[-1]
-    return Said(fields, action=action, return_to=back)
+    level = fields.pop(_HEADING, ["2"])[-1]
+    heading = int(level) if level in {"1", "2", "3", "4", "5", "6"} else 2
+    return Said(fields, action=action, return_to=back, heading=heading)
 
 
 def step_of(content_type: str, body: bytes) -> Step:

@@ -55,6 +55,7 @@ class _Call:
     returns: Collection[str]
     mount: str
     kind: str = ""
+    heading: int = 2
     token: str = ""
 
     @property
@@ -77,7 +78,7 @@ class _Call:
     @property
     def look(self) -> Look:
         is_page = self.wants == "page"
-        return Look(base=self.mount, heading=1 if is_page else 2, assets=False)
+        return Look(base=self.mount, heading=1 if is_page else self.heading, assets=False)
 
 
 def respond(  # noqa: PLR0913 - a request has so many parts
@@ -286,6 +287,8 @@ def _dismiss(call: _Call, reason: str) -> str | Receipt:
 def _answered(call: _Call) -> Response:
     # Read before it is looked up: what is too large costs no store anything.
     said = bodies.read(call.headers.get("content-type", ""), call.body)
+    if call.wants == "fragment":
+        call = attrs.evolve(call, heading=said.heading)
     found = call.engine.find(call.token, _CHANNELS)
     if isinstance(found, Receipt):
         return _closed(call, found)

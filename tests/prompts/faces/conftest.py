@@ -214,7 +214,8 @@ class Shop:
     """
 
     def __init__(self, desk):
-        from flask import Flask, render_template_string
+        from flask import Flask, render_template_string, request
+        from markupsafe import Markup
         from werkzeug.middleware.dispatcher import DispatcherMiddleware
         from werkzeug.serving import make_server
 
@@ -229,7 +230,8 @@ class Shop:
         @app.get("/page/<name>")
         def page(name):
             offer, how = self.shown[name]
-            text = render_template_string(PAGE, offer=offer, how=how)
+            tall = "<br>" * 200 if "tall" in request.args else ""
+            text = render_template_string(PAGE, offer=offer, how=how, tall=Markup(tall))
             return text, 200, {"Content-Security-Policy": self.policy}
 
         @app.get("/thanks")
@@ -267,7 +269,7 @@ PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Order</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"></head>
 <body><main><h1>Your order is on its way</h1><p><a href="/thanks">All orders</a></p>
-{{ cx_prompt(offer, **how) }}
+{{ tall }}{{ cx_prompt(offer, **how) }}
 </main></body></html>"""
 
 

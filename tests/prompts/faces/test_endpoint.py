@@ -189,7 +189,7 @@ def test_json_gets_json(desk):
     other = json.dumps({"answers": {"score": 1}}).encode()
     conflict = desk.call("POST", f"/o/{offer.token}", {"content-type": JSON}, other)
     assert (conflict.status, json.loads(conflict.body)["code"]) == (409, "conflict")
-    assert len(desk.events.of("feedback")) == 1
+    assert len({event.id for event in desk.events.of("feedback")}) == 1
 
 
 def test_an_answer_may_be_changed_while_its_prompt_allows(desk):
