@@ -25,6 +25,8 @@ from cxsdk.prompts.question import Choice, Question, ShowIf, umux_lite
 if TYPE_CHECKING:
     from cxsdk.prompts.deciding import Verdict
     from cxsdk.prompts.engine import Engine
+    from cxsdk.prompts.faces.tag import Tag
+    from cxsdk.prompts.faces.web import Asgi, Wsgi
 
 __all__ = [
     "Choice",
@@ -42,6 +44,7 @@ __all__ = [
     "Trigger",
     "advance",
     "aoffer",
+    "asgi_app",
     "asubmit",
     "default_engine",
     "explain",
@@ -54,7 +57,9 @@ __all__ = [
     "submit",
     "submit_text",
     "sweep",
+    "tag",
     "umux_lite",
+    "wsgi_app",
 ]
 
 
@@ -149,6 +154,36 @@ def sweep() -> int:
     """
     found = default_engine()
     return 0 if found is None else found.sweep()
+
+
+def wsgi_app(**how: Any) -> Wsgi:
+    """
+    Return the endpoint that shows offers and takes answers, to be mounted in a WSGI server.
+
+    Args:
+        how: ``origins``, ``returns`` and ``mount``, see `faces.wsgi_app`.
+    """
+    from cxsdk.prompts.faces import web
+
+    return web.wsgi_app(default_engine, **how)
+
+
+def asgi_app(**how: Any) -> Asgi:
+    """
+    Return the endpoint for an ASGI server; see `wsgi_app`.
+    """
+    from cxsdk.prompts.faces import web
+
+    return web.asgi_app(default_engine, **how)
+
+
+def tag(base: str = "/cx") -> Tag:
+    """
+    Return ``cx_prompt`` for templates of Jinja2; *base* is where the endpoint is mounted.
+    """
+    from cxsdk.prompts.faces.tag import Tag
+
+    return Tag(default_engine, base=base)
 
 
 def explain(key: str, **how: Any) -> list[Verdict]:

@@ -65,7 +65,7 @@ class Tag:
 
 def use(engine: Source, *, base: str = "/cx") -> Tag:
     """
-    Say which engine Django's ``{% cx_prompt %}`` asks; return the tag. The last call holds.
+    Say which engine Django's ``{% cx_prompt %}`` asks, and where it is mounted. The last call holds.
     """
     tag = Tag(engine, base=base)
     _used[:] = [tag]

@@ -5,22 +5,36 @@ The endpoint as a WSGI and as an ASGI application, to be mounted in any framewor
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, MutableMapping
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
 import attrs
 
+from cxsdk._guard import voice
 from cxsdk.prompts.engine import Engine
 from cxsdk.prompts.faces.body import MOST_BYTES
 from cxsdk.prompts.faces.endpoint import respond
 from cxsdk.prompts.faces.response import Response
 
-__all__ = ["Endpoint", "Response", "Source", "asgi_app", "engine_of", "respond", "wsgi_app"]
+__all__ = [
+    "Asgi",
+    "Endpoint",
+    "Response",
+    "Source",
+    "Wsgi",
+    "asgi_app",
+    "engine_of",
+    "respond",
+    "wsgi_app",
+]
 
 Source: TypeAlias = Engine | Callable[[], Engine | None]
 """An engine, or what returns the one in force: None while there is none."""
 
+Wsgi: TypeAlias = Callable[["_Environ", Callable[..., Any]], Iterable[bytes]]
+Asgi: TypeAlias = Callable[["_Environ", "_Receive", "_Send"], Awaitable[None]]
 _Environ: TypeAlias = MutableMapping[str, Any]
 _Message: TypeAlias = MutableMapping[str, Any]
 _Receive: TypeAlias = Callable[[], Awaitable[_Message]]
@@ -65,7 +79,11 @@ class Endpoint:
         """
         Return the response to one request; 503 while there is no engine.
         """
-        engine = engine_of(self.source)
+        try:
+            engine = engine_of(self.source)
+        except Exception as error:  # noqa: BLE001 - a server that serves other things too
+            voice.say(logging.ERROR, "prompts:http", "cxsdk: there is no prompt engine: %s", error)
+            engine = None
         if engine is None:
             return _OFF
         return respond(
@@ -87,7 +105,7 @@ def wsgi_app(
     origins: Collection[str] = (),
     returns: Collection[str] = (),
     mount: str | None = None,
-) -> Callable[[_Environ, Callable[..., Any]], Iterable[bytes]]:
+) -> Wsgi:
     """
     Return a WSGI application (PEP 3333) for `respond`, which see for the arguments.
 
@@ -150,7 +168,7 @@ def asgi_app(
     origins: Collection[str] = (),
     returns: Collection[str] = (),
     mount: str | None = None,
-) -> Callable[[MutableMapping[str, Any], _Receive, _Send], Awaitable[None]]:
+) -> Asgi:
     """
     Return an ASGI 3 application for `respond`, which see; the event loop is not blocked.
 

@@ -13,7 +13,8 @@ from urllib.parse import urlencode
 import pytest
 
 from cxsdk import _default
-from cxsdk.prompts import Choice, Engine, Prompt, Question, ShowIf
+from cxsdk.prompts import Choice, Prompt, Question, ShowIf
+from cxsdk.prompts.engine import Engine
 from cxsdk.prompts.faces import respond
 from cxsdk.prompts.stores import MemoryCapStore
 from cxsdk.testing import capture

@@ -197,7 +197,7 @@ with capture(strict=False) as events:
     desk = Desk(events)
     urlpatterns = [re_path(r"^cx(?P<path>/.*)$", view(desk.engine, returns=["/thanks"]))]
     page = Template("{% load cx_prompts %}<p>{% cx_prompt what customer=who return_to='/thanks' %}</p>")
-    assert page.render(Context({"what": "versus", "who": "u-0"})) == "<p></p>"  # nothing in use
+    assert page.render(Context({"what": "versus", "who": "u-0"})) == "<p></p>"  # no such prompt
     use(desk.engine, base="/cx")
     text = page.render(Context({"what": "versus", "who": "u-1"}))
     assert '<form class="cx-body' in text, text

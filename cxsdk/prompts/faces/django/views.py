@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
+from cxsdk.prompts import default_engine
 from cxsdk.prompts.faces.body import MOST_BYTES
 from cxsdk.prompts.faces.web import Endpoint, Source
 
@@ -16,12 +17,12 @@ __all__ = ["view"]
 
 
 def view(
-    engine: Source, *, origins: Collection[str] = (), returns: Collection[str] = ()
+    engine: Source = default_engine, *, origins: Collection[str] = (), returns: Collection[str] = ()
 ) -> Callable[[HttpRequest, str], HttpResponse]:
     """
     Return the endpoint as a view; see `respond`. Its route names the path below the mount::
 
-        re_path(r"^cx(?P<path>/.*)$", view(engine))
+        re_path(r"^cx(?P<path>/.*)$", view())
 
     It is exempt from Django's CSRF check: no cookie is read, the token is the right to answer, and
     the origin is checked.

@@ -8,7 +8,8 @@ from typing import Any
 
 from django import template
 
-from cxsdk.prompts.faces.tag import Tag, in_use
+from cxsdk.prompts import tag
+from cxsdk.prompts.faces.tag import in_use
 
 __all__ = ["cx_prompt", "register"]
 
@@ -18,7 +19,6 @@ register = template.Library()
 @register.simple_tag  # type: ignore[untyped-decorator]
 def cx_prompt(what: object = None, **how: Any) -> str:
     """
-    Render what `Tag` renders, by the engine of ``use``. An offer that is there needs no engine.
+    Render what `Tag` renders, by the default client below ``/cx``, unless ``use`` says otherwise.
     """
-    tag = in_use() or Tag(lambda: None)
-    return tag(what, **how)
+    return (in_use() or tag())(what, **how)
