@@ -1,5 +1,5 @@
 """
-The script and the style sheet: small, cacheable, plain, and in every wheel.
+The script and the style sheet: small, cacheable and plain.
 """
 
 from __future__ import annotations
