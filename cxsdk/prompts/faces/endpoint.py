@@ -417,7 +417,8 @@ def _page(
     if call.wants == "fragment":
         # htmx 2 shows nothing of a response that is an error.
         return of_html(200 if call.is_htmx else status, fragment, *more)
-    lang, title = chrome(locale)[0], "…"
+    lang, said = chrome(locale)
+    title = said["gone"] if status == 410 else said["errors"]["unavailable"]
     if offer is not None:
         words = wording_of(offer)
         lang, title = offer.locale, words.title or words.text(offer.prompt.questions[0])
