@@ -74,6 +74,8 @@ class Cap:
 class Quota:
     """
     At most so many answers. Strict: answers and living reservations together never exceed it.
+
+    An answer is counted for good, also when its customer is forgotten: the count names nobody.
     """
 
     key: str
@@ -104,7 +106,8 @@ class Request:
     quotas: Sequence[Quota] = ()
 
     unique: str = ""
-    """At most one offer of this name ever, unless it lapsed unseen: ``<prompt>:<interaction>``."""
+    """At most one offer of this name, unless it ended unseen: ``<prompt>:<interaction>``. Known
+    for as long as the offer is: a year after its end."""
 
 
 @attrs.define(frozen=True)
@@ -221,8 +224,9 @@ class CapStore(Protocol):
     2. An offer that is not `shown` before it expires costs nothing: no cap, no quota.
     3. `advance` and `answer` decide by one conditional update; whatever came first holds.
     4. An answer is on disk (or with the server) when `answer` returns.
-    5. `merge` makes two subjects one: every clock of theirs holds for both from now on.
-    6. `forget` leaves nothing of a subject but that it opted out.
+    5. `merge` makes two subjects one: every clock of theirs holds for both from now on. Who became
+       one already stays with that one, so that customers who share a device stay apart.
+    6. `forget` leaves nothing of a subject, nor of who became it, but that they opted out.
     7. Time is the store's own (`now`), so that processes with clocks apart agree.
     8. Safe from any thread and after a fork; no call waits longer than the store's *timeout*.
        What fails raises `StoreUnavailableError` and has changed nothing, or, where that cannot be
@@ -263,7 +267,8 @@ class CapStore(Protocol):
         Take an answer whose content has *digest* (at most 32 bytes).
 
         Args:
-            complete: False moves the offer to ``partial``; a later, other answer revises it.
+            complete: False moves the offer to ``partial``; a later, other answer revises it, and so
+                does the same one when it is complete.
 
             revise_for: seconds after the first complete answer in which another one takes its
                 place.
@@ -294,7 +299,10 @@ class CapStore(Protocol):
 
     def forget(self, subject: str) -> int:
         """
-        Erase offers, clocks and what is due of a subject; return how many offers there were.
+        Erase offers, clocks, marks and what is due of a subject; return how many offers there were.
+
+        Its offers also leave the clocks of other subjects (session, account), and other subjects'
+        offers leave its clocks.
         """
 
     def sweep(self, limit: int = 500) -> Sequence[StoredOffer]:

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import attrs
@@ -23,13 +25,22 @@ from cxsdk.asking import (
     Reserved,
     StoredOffer,
 )
+from cxsdk.prompts.stores._decision import (
+    MOST_MARKS,
+    MOST_OFFERS,
+    YEAR_S,
+    Spent,
+    answered,
+    capped,
+    costs,
+    drop_at,
+    is_live,
+    moved,
+    newest,
+    viewed,
+)
 
 __all__ = ["MemoryCapStore"]
-
-_YEAR = 365 * 86_400.0
-_MOST_OFFERS = 100
-_MOST_MARKS = 100
-_STEPS: tuple[OfferState, ...] = ("reserved", "shown", "started", "partial")
 
 
 @attrs.define
@@ -39,13 +50,21 @@ class _Entry:
     """
 
     offer: StoredOffer
-    clocks: frozenset[tuple[str, str]]
+    clocks: set[tuple[str, str]]
     """(subject, clock) of each of its caps."""
 
     quotas: dict[str, int]
     unique: str
     digest: bytes = b""
-    answered_at: float | None = None
+
+    def spent(self) -> Spent:
+        """
+        Return what its clocks see of it.
+        """
+        offer = self.offer
+        return Spent(
+            offer.state, offer.reserved_at, offer.expires_at, offer.shown_at, offer.ended_at
+        )
 
 
 class MemoryCapStore:
@@ -60,25 +79,44 @@ class MemoryCapStore:
         self._time = time_s
         self._begin_process()
 
+    @classmethod
+    def from_url(cls, url: str, **options: Any) -> MemoryCapStore:  # noqa: ARG003
+        """
+        Return a store for ``memory:``.
+        """
+        return cls()
+
+    def __repr__(self) -> str:
+        return "MemoryCapStore()"
+
     def _begin_process(self) -> None:
         self._generation = _fork.current()
         self._lock = threading.RLock()
         self._entries: dict[str, _Entry] = {}
+        self._of_subject: dict[str, set[str]] = defaultdict(set)
+        self._of_clock: dict[tuple[str, str], set[str]] = defaultdict(set)
+        self._uniques: dict[str, str] = {}
+        self._taken: dict[str, set[str]] = defaultdict(set)
+        """Quota → offers that were reserved under it and not answered."""
+
+        self._answers: dict[str, int] = {}
         self._aliases: dict[str, str] = {}
         self._out: set[str] = set()
         self._dues: dict[str, tuple[float, Due]] = {}
-        self._marks: dict[tuple[str, str], dict[str, float]] = {}
+        self._marks: dict[tuple[str, str], dict[str, tuple[float, float]]] = {}
 
-    def _enter(self) -> Any:
+    @contextmanager
+    def _now(self) -> Iterator[float]:
+        """
+        Hold the lock; give the time.
+        """
         if self._generation != _fork.current():
             self._begin_process()
-        return self._lock
+        with self._lock:
+            yield self._time()
 
     def _who(self, subject: str) -> str:
         return self._aliases.get(subject, subject)
-
-    def _live(self, entry: _Entry, now: float) -> bool:
-        return entry.offer.state in OPEN and entry.offer.expires_at > now
 
     # ---- reserving
 
@@ -86,86 +124,86 @@ class MemoryCapStore:
         """
         Reserve an offer, if all rules allow it.
         """
-        with self._enter():
-            now = self._time()
+        with self._now() as now:
             denied = self._refusal(request, now)
             if denied is not None:
                 return denied
+            subject = self._who(request.subject)
             offer = StoredOffer(
                 request.offer_id,
                 request.prompt,
-                self._who(request.subject),
+                subject,
                 "reserved",
                 request.record,
                 now,
                 now + request.expires_in,
             )
-            clocks = frozenset((self._who(cap.subject), cap.clock) for cap in request.caps)
+            clocks = {(self._who(cap.subject), cap.clock) for cap in request.caps}
             quotas = {quota.key: quota.limit for quota in request.quotas}
-            entry = _Entry(offer, clocks, quotas, request.unique)
-            self._entries[request.offer_id] = entry
-            return Reserved(request.offer_id)
+            self._entries[offer.offer_id] = _Entry(offer, clocks, quotas, request.unique)
+            self._of_subject[subject].add(offer.offer_id)
+            for place in clocks:
+                self._of_clock[place].add(offer.offer_id)
+            for key in quotas:
+                self._taken[key].add(offer.offer_id)
+            if request.unique:
+                self._uniques[request.unique] = offer.offer_id
+            return Reserved(offer.offer_id)
 
     def _refusal(self, request: Request, now: float) -> Denied | None:
         subject = self._who(request.subject)
         if subject in self._out:
             return Denied("opted_out")
-        costing = [e for e in self._entries.values() if self._costs(e, now)]
-        for entry in costing:
-            if entry.offer.subject == subject and self._live(entry, now):
-                return Denied("in_flight", entry.offer.expires_at - now)
-        if request.unique and any(e.unique == request.unique for e in costing):
+        mine = [self._entries[name].offer for name in self._of_subject.get(subject, ())]
+        ends = [o.expires_at for o in mine if is_live(o.state, o.expires_at, now)]
+        if ends:
+            return Denied("in_flight", max(ends) - now)
+        if request.offer_id in self._entries or self._is_taken(request.unique, now):
             return Denied("already_asked")
         for cap in request.caps:
-            mine = [e for e in costing if (self._who(cap.subject), cap.clock) in e.clocks]
-            denied = self._capped(cap, mine, now)
+            place = (self._who(cap.subject), cap.clock)
+            entered = [self._entries[name].spent() for name in self._of_clock.get(place, ())]
+            denied = capped(cap, entered, now)
             if denied is not None:
                 return denied
         for quota in request.quotas:
-            if sum(quota.key in e.quotas and self._counts(e, now) for e in costing) >= quota.limit:
+            taken = [self._entries[name].offer for name in self._taken.get(quota.key, ())]
+            live = sum(is_live(o.state, o.expires_at, now) for o in taken)
+            if live + self._answers.get(quota.key, 0) >= quota.limit:
                 return Denied("quota_full")
         return None
 
-    def _costs(self, entry: _Entry, now: float) -> bool:
-        # Unseen and over: as if it had never been.
-        return (
-            entry.offer.shown_at is not None
-            or entry.answered_at is not None
-            or self._live(entry, now)
+    def _is_taken(self, unique: str, now: float) -> bool:
+        entry = self._entries.get(self._uniques.get(unique, "")) if unique else None
+        return entry is not None and costs(
+            entry.offer.state, entry.offer.expires_at, entry.offer.shown_at, now
         )
-
-    def _counts(self, entry: _Entry, now: float) -> bool:
-        return entry.answered_at is not None or self._live(entry, now)
-
-    def _capped(self, cap: Any, mine: Sequence[_Entry], now: float) -> Denied | None:
-        if cap.within:
-            since = now - cap.within
-            moments = sorted(self._moment(e) for e in mine)
-            recent = [moment for moment in moments if moment > since]
-            if len(recent) >= cap.most:
-                return Denied(cap.reason, recent[-cap.most] - since)
-        for state, gap in (("dismissed", cap.after_dismissal), ("answered", cap.after_answer)):
-            ends = [
-                e.offer.ended_at
-                for e in mine
-                if e.offer.state == state and e.offer.ended_at is not None
-            ]
-            if gap and ends and max(ends) > now - gap:
-                return Denied(cap.reason, max(ends) + gap - now)
-        return None
-
-    def _moment(self, entry: _Entry) -> float:
-        shown = entry.offer.shown_at
-        return entry.offer.reserved_at if shown is None else shown
 
     def release(self, offer_id: str) -> None:
         """
         Take a reservation back as if it had never been; one that was shown stays.
         """
-        with self._enter():
+        with self._now():
             entry = self._entries.get(offer_id)
             if entry is not None and entry.offer.state == "reserved":
-                del self._entries[offer_id]
+                self._drop(offer_id)
+
+    def _drop(self, offer_id: str) -> None:
+        entry = self._entries.pop(offer_id)
+        self._take_out(self._of_subject, entry.offer.subject, offer_id)
+        for place in entry.clocks:
+            self._take_out(self._of_clock, place, offer_id)
+        for key in entry.quotas:
+            self._take_out(self._taken, key, offer_id)
+        if self._uniques.get(entry.unique) == offer_id:
+            del self._uniques[entry.unique]
+
+    @staticmethod
+    def _take_out(index: dict[Any, set[str]], key: Any, offer_id: str) -> None:
+        names = index.get(key, set())
+        names.discard(offer_id)
+        if not names:
+            index.pop(key, None)
 
     # ---- the life of an offer
 
@@ -173,33 +211,23 @@ class MemoryCapStore:
         """
         Return an offer, or None where there is none.
         """
-        with self._enter():
+        with self._now() as now:
             entry = self._entries.get(offer_id)
-            if entry is None:
-                return None
-            now = self._time()
-            offer = attrs.evolve(entry.offer, now=now)
-            is_over = offer.state in OPEN and offer.expires_at <= now
-            return attrs.evolve(offer, state="lapsed") if is_over else offer
+            return None if entry is None else viewed(entry.offer, now)
 
     def advance(self, offer_id: str, to: OfferState) -> StoredOffer | None:
         """
         Move an open offer on; return it if this call did.
         """
-        with self._enter():
+        with self._now() as now:
             entry = self._entries.get(offer_id)
-            now = self._time()
-            if entry is None or not self._live(entry, now):
-                return None
-            offer = entry.offer
-            if to in _STEPS and _STEPS.index(to) <= _STEPS.index(offer.state):
-                return None
-            shown = offer.shown_at
-            if shown is None and to != "revoked":
-                shown = now  # whoever started or dismissed it has seen it
-            ended = now if to in {"dismissed", "revoked"} else None
-            entry.offer = attrs.evolve(offer, state=to, shown_at=shown, ended_at=ended)
-            return attrs.evolve(entry.offer, now=now)
+            after = None if entry is None else moved(entry.offer, to, now)
+            if entry is not None and after is not None:
+                entry.offer = after
+                if after.state not in OPEN:
+                    for key in entry.quotas:
+                        self._take_out(self._taken, key, offer_id)
+            return after
 
     def answer(
         self, offer_id: str, digest: bytes, *, complete: bool, revise_for: float = 0.0
@@ -207,41 +235,29 @@ class MemoryCapStore:
         """
         Take an answer whose content has *digest*.
         """
-        with self._enter():
+        with self._now() as now:
             entry = self._entries.get(offer_id)
-            now = self._time()
             if entry is None:
                 return Answered("gone")
-            offer = entry.offer
-            if entry.digest == digest and offer.revision:
-                return Answered("same", offer.revision, attrs.evolve(offer, now=now))
-            if offer.state == "answered":
-                assert entry.answered_at is not None  # noqa: S101
-                if now >= entry.answered_at + revise_for:
-                    return Answered("conflict", offer.revision, attrs.evolve(offer, now=now))
-            elif not self._live(entry, now):
+            before = entry.offer
+            outcome, after = answered(
+                before, entry.digest, digest, now, complete=complete, revise_for=revise_for
+            )
+            if outcome == "gone":
                 return Answered("gone")
-            others = [
-                e for e in self._entries.values() if e is not entry and e.answered_at is not None
-            ]
+            if outcome in {"same", "conflict"}:
+                return Answered(outcome, after.revision, after)
+            is_counted = before.state == "answered"
             over = any(
-                sum(key in other.quotas for other in others) >= limit
+                self._answers.get(key, 0) - is_counted >= limit
                 for key, limit in entry.quotas.items()
             )
-            is_done = complete or offer.state == "answered"
-            if is_done and entry.answered_at is None:
-                entry.answered_at = now
-            entry.digest = digest
-            entry.offer = attrs.evolve(
-                offer,
-                state="answered" if is_done else "partial",
-                shown_at=now if offer.shown_at is None else offer.shown_at,
-                ended_at=entry.answered_at,
-                revision=offer.revision + 1,
-            )
-            outcome: Any = "first" if offer.revision == 0 else "revised"
-            found = attrs.evolve(entry.offer, now=now)
-            return Answered(outcome, found.revision, found, over_quota=over)
+            if after.state == "answered" and not is_counted:
+                for key in entry.quotas:
+                    self._take_out(self._taken, key, offer_id)
+                    self._answers[key] = self._answers.get(key, 0) + 1
+            entry.offer, entry.digest = after, digest
+            return Answered(outcome, after.revision, after, over_quota=over)
 
     # ---- subjects
 
@@ -249,74 +265,91 @@ class MemoryCapStore:
         """
         Return what is known of a subject.
         """
-        with self._enter():
-            who, now = self._who(subject), self._time()
-            mine = [e.offer for e in self._entries.values() if e.offer.subject == who]
+        with self._now() as now:
+            who = self._who(subject)
+            mine = [self._entries[name].offer for name in self._of_subject.get(who, ())]
+            mine = [attrs.evolve(o, now=now) for o in mine if o.reserved_at > now - YEAR_S]
             mine.sort(key=lambda offer: -offer.reserved_at)
-            marks = {
-                topic: tuple(sorted(found.values()))
-                for (whose, topic), found in self._marks.items()
-                if whose == who
-            }
-            return History(tuple(mine[:_MOST_OFFERS]), who in self._out, marks, now)
+            marks = {}
+            for (whose, topic), found in self._marks.items():
+                moments = [moment for moment, until in found.values() if until > now]
+                if whose == who and moments:
+                    marks[topic] = newest(moments)
+            return History(tuple(mine[:MOST_OFFERS]), who in self._out, marks, now)
 
     def mark(self, subject: str, topic: str, unique: str, keep: float) -> None:
         """
         Enter that something happened to a subject now.
         """
-        with self._enter():
-            now = self._time()
+        with self._now() as now:
             found = self._marks.setdefault((self._who(subject), topic), {})
-            found.setdefault(unique, now)
-            for name in [n for n, moment in found.items() if moment <= now - keep]:
-                del found[name]
-            while len(found) > _MOST_MARKS:
-                del found[min(found, key=found.__getitem__)]
+            if unique not in found or found[unique][1] <= now:
+                found[unique] = (now, now + keep)
+            self._trim(found, now)
+
+    def _trim(self, found: dict[str, tuple[float, float]], now: float) -> None:
+        for name in [name for name, (_, until) in found.items() if until <= now]:
+            del found[name]
+        while len(found) > MOST_MARKS:
+            del found[min(found, key=found.__getitem__)]
 
     def opt_out(self, subject: str) -> None:
         """
         Never ask this subject again.
         """
-        with self._enter():
+        with self._now():
             self._out.add(self._who(subject))
 
     def merge(self, subject: str, into: str) -> None:
         """
         Join the history of *subject* to that of *into*.
         """
-        with self._enter():
-            old, new = subject, self._who(into)
-            if old == new or old in self._aliases:
+        with self._now() as now:
+            new = self._who(into)
+            if subject in self._aliases or subject == new:
                 return
-            self._aliases = {a: new if t == old else t for a, t in self._aliases.items()}
-            self._aliases[old] = new
-            for entry in self._entries.values():
-                if entry.offer.subject == old:
-                    entry.offer = attrs.evolve(entry.offer, subject=new)
-                entry.clocks = frozenset((new if s == old else s, c) for s, c in entry.clocks)
-            for (whose, topic), found in list(self._marks.items()):
-                if whose == old:
-                    self._marks.setdefault((new, topic), {}).update(found)
-                    del self._marks[whose, topic]
-            for name, (moment, due) in list(self._dues.items()):
-                if due.subject == old:
+            self._aliases = {a: new if t == subject else t for a, t in self._aliases.items()}
+            self._aliases[subject] = new
+            for name in self._of_subject.pop(subject, ()):
+                entry = self._entries[name]
+                entry.offer = attrs.evolve(entry.offer, subject=new)
+                self._of_subject[new].add(name)
+            for old in [place for place in self._of_clock if place[0] == subject]:
+                for name in self._of_clock.pop(old):
+                    self._entries[name].clocks ^= {old}
+                    self._entries[name].clocks |= {(new, old[1])}
+                    self._of_clock[new, old[1]].add(name)
+            for whose, topic in [key for key in self._marks if key[0] == subject]:
+                found = self._marks.setdefault((new, topic), {})
+                for unique, mark in self._marks.pop((whose, topic)).items():
+                    found[unique] = min(mark, found.get(unique, mark))
+                self._trim(found, now)
+            for name, (moment, due) in self._dues.items():
+                if due.subject == subject:
                     self._dues[name] = (moment, attrs.evolve(due, subject=new))
-            if old in self._out:
+            if subject in self._out:
                 self._out.add(new)
 
     def forget(self, subject: str) -> int:
         """
         Erase offers, clocks and what is due of a subject.
         """
-        with self._enter():
+        with self._now():
             who = self._who(subject)
-            mine = [name for name, e in self._entries.items() if e.offer.subject == who]
+            mine = list(self._of_subject.get(who, ()))
             for name in mine:
-                del self._entries[name]
-            for whose, topic in [key for key in self._marks if key[0] == who]:
-                del self._marks[whose, topic]
+                self._drop(name)
+            for place in [place for place in self._of_clock if place[0] == who]:
+                for name in self._of_clock.pop(place):
+                    self._entries[name].clocks.discard(place)
+            for key in [key for key in self._marks if key[0] == who]:
+                del self._marks[key]
             self.cancel(who)
-            self._aliases = {a: t for a, t in self._aliases.items() if who not in {a, t}}
+            theirs = [alias for alias, root in self._aliases.items() if root == who]
+            if who in self._out:
+                self._out.update(theirs)
+            for alias in theirs:
+                del self._aliases[alias]
             return len(mine)
 
     # ---- later
@@ -325,37 +358,45 @@ class MemoryCapStore:
         """
         End open offers whose time is over; return them as they were before.
         """
-        with self._enter():
-            now = self._time()
+        with self._now() as now:
             over = [
-                e
-                for e in self._entries.values()
-                if e.offer.state in OPEN and not self._live(e, now)
+                entry
+                for entry in self._entries.values()
+                if entry.offer.state in OPEN and entry.offer.expires_at <= now
             ][:limit]
             before = [attrs.evolve(entry.offer, now=now) for entry in over]
             for entry in over:
                 entry.offer = attrs.evolve(entry.offer, state="lapsed", ended_at=now)
-            for name, entry in list(self._entries.items()):
-                if entry.offer.reserved_at < now - _YEAR:
-                    del self._entries[name]
+                for key in entry.quotas:
+                    self._take_out(self._taken, key, entry.offer.offer_id)
+            ended = [e.offer for e in self._entries.values() if e.offer.state not in OPEN]
+            for offer in ended:
+                if drop_at(offer) <= now:
+                    self._drop(offer.offer_id)
+            for key, found in list(self._marks.items()):
+                self._trim(found, now)
+                if not found:
+                    del self._marks[key]
+            for name in [n for n, (at, _) in self._dues.items() if at < now - YEAR_S]:
+                del self._dues[name]
             return before
 
     def schedule(self, due: Due) -> bool:
         """
         Keep something for later; return False where its id is known already.
         """
-        with self._enter():
+        with self._now() as now:
             if due.due_id in self._dues:
                 return False
             due = attrs.evolve(due, subject=self._who(due.subject))
-            self._dues[due.due_id] = (self._time() + due.in_s, due)
+            self._dues[due.due_id] = (now + due.in_s, due)
             return True
 
     def cancel(self, subject: str, topic: str = "") -> int:
         """
         Drop what is due of *subject*, all of it or that of *topic*.
         """
-        with self._enter():
+        with self._now():
             who = self._who(subject)
             mine = [
                 name
@@ -370,8 +411,7 @@ class MemoryCapStore:
         """
         Take out what has come due, of one subject or of all.
         """
-        with self._enter():
-            now = self._time()
+        with self._now() as now:
             who = None if subject is None else self._who(subject)
             ready = sorted(
                 (moment, name)
@@ -382,18 +422,15 @@ class MemoryCapStore:
                 attrs.evolve(self._dues.pop(name)[1], in_s=moment - now) for moment, name in ready
             ]
 
-    def counts(self) -> dict[str, Any]:
+    def counts(self) -> Mapping[str, Any]:
         """
         Return figures for ``cxsdk doctor``.
         """
-        with self._enter():
+        with self._now():
             states: dict[str, int] = {}
-            quotas: dict[str, int] = {}
             for entry in self._entries.values():
                 states[entry.offer.state] = states.get(entry.offer.state, 0) + 1
-                for key in entry.quotas if entry.answered_at is not None else ():
-                    quotas[key] = quotas.get(key, 0) + 1
-            return {"offers": states, "due": len(self._dues), "answers": quotas}
+            return {"offers": states, "due": len(self._dues), "answers": dict(self._answers)}
 
     def close(self) -> None:
         """
