@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from functools import lru_cache
-from typing import Any, TypeAlias
-
-import attrs
+from typing import Any
 
 from cxsdk.asking import (
     OPEN,
@@ -38,47 +36,15 @@ from cxsdk.prompts.stores._decision import (
     newest,
     viewed,
 )
+from cxsdk.prompts.stores._work import Row, Statement, Work
 
-__all__ = ["Row", "SqlCapStore", "Statement", "Work"]
-
-Row: TypeAlias = tuple[Any, ...]
-Statement: TypeAlias = tuple[str, Sequence[Any]]
+__all__ = ["SqlCapStore"]
 
 _DAY_S = 86_400.0
 _DROPPED = 500
 """Offers that one sweep drops, at most, of each kind."""
 
 _CHUNK = 500
-
-
-class Work(abc.ABC):
-    """
-    One transaction under way.
-    """
-
-    who: Mapping[str, str]
-    """Each subject that the transaction is about, and the one that it is now."""
-
-    now: float
-    """The store's clock, read when all locks were held."""
-
-    @abc.abstractmethod
-    def run(self, *statements: Statement) -> list[list[Row]]:
-        """
-        Execute *statements* in order; return the rows of each.
-        """
-
-    @abc.abstractmethod
-    def change(self, statement: Statement) -> int:
-        """
-        Execute one statement; return how many rows it changed.
-        """
-
-    @abc.abstractmethod
-    def ask(self, *statements: Statement) -> list[list[Row]]:
-        """
-        Like `run`, and read the clock into *now* after them.
-        """
 
 
 @lru_cache(maxsize=64)
@@ -97,7 +63,8 @@ def _chunks(names: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def _offer(row: Row, now: float) -> StoredOffer:
-    return StoredOffer(*row[:4], bytes(row[4]), *row[5:10], now)
+    name, prompt, subject, state, record, *times, revision = row[:10]
+    return StoredOffer(name, prompt, subject, state, bytes(record), *times, revision, now)
 
 
 class SqlCapStore(abc.ABC):

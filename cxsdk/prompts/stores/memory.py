@@ -342,8 +342,8 @@ class MemoryCapStore:
             for place in [place for place in self._of_clock if place[0] == who]:
                 for name in self._of_clock.pop(place):
                     self._entries[name].clocks.discard(place)
-            for key in [key for key in self._marks if key[0] == who]:
-                del self._marks[key]
+            for topic in [topic for whose, topic in self._marks if whose == who]:
+                del self._marks[who, topic]
             self.cancel(who)
             theirs = [alias for alias, root in self._aliases.items() if root == who]
             if who in self._out:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from cxsdk import _fork
 from cxsdk.errors import ConfigurationError, ExtraMissingError, StoreUnavailableError
 from cxsdk.prompts.stores import _statements as sql
-from cxsdk.prompts.stores._sql import Row, SqlCapStore, Statement, Work
+from cxsdk.prompts.stores._sql import SqlCapStore
+from cxsdk.prompts.stores._work import Row, Statement, Work
 
 if TYPE_CHECKING:
     from cxsdk.prompts.stores._pg_link import Link

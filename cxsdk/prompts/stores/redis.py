@@ -25,17 +25,21 @@ _EXAMPLE = "redis://host:6379/0"
 
 
 def _offer(row: Sequence[bytes]) -> StoredOffer:
-    times = [float(value) if value else None for value in row[5:9]]
-    name, prompt, subject, state = (value.decode() for value in row[:4])
+    name, prompt, subject, state, record, *numbers = row
+    reserved, expires, shown, ended, revision, now = numbers
+    told: Any = state.decode()
     return StoredOffer(
-        name,
-        prompt,
-        subject,
-        state,
-        row[4],
-        *times,
-        int(row[9]),
-        float(row[10]),  # type: ignore[arg-type]
+        name.decode(),
+        prompt.decode(),
+        subject.decode(),
+        told,
+        record,
+        float(reserved),
+        float(expires),
+        float(shown) if shown else None,
+        float(ended) if ended else None,
+        int(revision),
+        float(now),
     )
 
 
@@ -83,7 +87,8 @@ class RedisCapStore:
                 f" got {namespace!r}"
             )
         try:
-            told = redis.connection.parse_url(url)
+            parse: Any = redis.connection.parse_url
+            told = parse(url)
         except ValueError:
             raise ConfigurationError(f"prompts: expected a Redis URL, as in {_EXAMPLE}") from None
         place = told.get("path") or f"{told.get('host', 'localhost')}:{told.get('port', 6379)}"

@@ -19,7 +19,8 @@ from urllib.parse import unquote, urlsplit
 from cxsdk import _fork
 from cxsdk.errors import ConfigurationError, StoreUnavailableError
 from cxsdk.prompts.stores import _statements as sql
-from cxsdk.prompts.stores._sql import Row, SqlCapStore, Statement, Work
+from cxsdk.prompts.stores._sql import SqlCapStore
+from cxsdk.prompts.stores._work import Row, Statement, Work
 
 __all__ = ["SqliteCapStore"]
 
