@@ -185,7 +185,7 @@ def test_a_package_brings_its_own_scheme(monkeypatch):
     def points(**which):
         found = [
             EntryPoint("mine", "tests.prompts.test_stores:make_mine", "cxsdk.cap_stores"),
-            EntryPoint("wrong", "builtins:dict", "cxsdk.cap_stores"),
+            EntryPoint("wrong", "builtins:str", "cxsdk.cap_stores"),
             EntryPoint("lost", "a_package_that_is_not_there:make", "cxsdk.cap_stores"),
         ]
         return EntryPoints(found).select(**which)

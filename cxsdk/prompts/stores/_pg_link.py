@@ -232,9 +232,10 @@ class Link:
         status = connection.pgconn.transaction_status
         if status == idle:
             return
+        if status not in failed:
+            self._lose()  # in the middle of a statement
+            return
         try:
-            if status not in failed:
-                raise StoreUnavailableError("postgres: the connection is in the middle of it")
             connection.deadline = deadline
             connection.execute("ROLLBACK")
         except Exception:  # noqa: BLE001 - the server rolls back what is cut off

@@ -7,9 +7,8 @@ What differs is how a transaction begins, what it locks, and where the time come
 from __future__ import annotations
 
 import abc
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import lru_cache
 from typing import Any
 
 from cxsdk.asking import (
@@ -36,35 +35,13 @@ from cxsdk.prompts.stores._decision import (
     newest,
     viewed,
 )
-from cxsdk.prompts.stores._work import Row, Statement, Work
+from cxsdk.prompts.stores._work import Statement, Work, chunks, marks, offer_of, pairs
 
 __all__ = ["SqlCapStore"]
 
 _DAY_S = 86_400.0
 _DROPPED = 500
 """Offers that one sweep drops, at most, of each kind."""
-
-_CHUNK = 500
-
-
-@lru_cache(maxsize=64)
-def _marks(count: int) -> str:
-    return ", ".join(["?"] * count)
-
-
-@lru_cache(maxsize=64)
-def _pairs(count: int, width: int) -> str:
-    return ", ".join([f"({_marks(width)})"] * count)
-
-
-def _chunks(names: Sequence[str]) -> Iterator[Sequence[str]]:
-    for begin in range(0, len(names), _CHUNK):
-        yield names[begin : begin + _CHUNK]
-
-
-def _offer(row: Row, now: float) -> StoredOffer:
-    name, prompt, subject, state, record, *times, revision = row[:10]
-    return StoredOffer(name, prompt, subject, state, bytes(record), *times, revision, now)
 
 
 class SqlCapStore(abc.ABC):
@@ -135,7 +112,7 @@ class SqlCapStore(abc.ABC):
         ]
         if places:
             values = [value for place in places for value in place]
-            statements.append((sql.ON_CLOCKS.format(_pairs(len(places), 2)), values))
+            statements.append((sql.ON_CLOCKS.format(pairs(len(places), 2)), values))
         out, live, known, *entered = work.run(*statements)
         if out:
             return Denied("opted_out")
@@ -177,7 +154,7 @@ class SqlCapStore(abc.ABC):
         places = {(who[cap.subject], cap.clock): None for cap in request.caps}
         if places:
             values = [value for place in places for value in (*place, name)]
-            statements.append((sql.ENTER_CLOCKS.format(_pairs(len(places), 3)), values))
+            statements.append((sql.ENTER_CLOCKS.format(pairs(len(places), 3)), values))
         for key, limit in {quota.key: quota.limit for quota in request.quotas}.items():
             statements.append((sql.TAKE, (key, name, expires_at, limit)))
         work.run(*statements)
@@ -194,8 +171,8 @@ class SqlCapStore(abc.ABC):
                 self._drop(work, [offer_id])
 
     def _drop(self, work: Work, names: Sequence[str]) -> None:
-        for chunk in _chunks(names):
-            work.run(*((each.format(_marks(len(chunk))), chunk) for each in sql.DROP))
+        for chunk in chunks(names):
+            work.run(*((each.format(marks(len(chunk))), chunk) for each in sql.DROP))
 
     # ---- the life of an offer
 
@@ -208,7 +185,7 @@ class SqlCapStore(abc.ABC):
         """
         with self._transaction() as work:
             (rows,) = work.ask((sql.FIND, (offer_id,)))
-            return viewed(_offer(rows[0], work.now), work.now) if rows else None
+            return viewed(offer_of(rows[0], work.now), work.now) if rows else None
 
     def advance(self, offer_id: str, to: OfferState) -> StoredOffer | None:
         """
@@ -221,7 +198,7 @@ class SqlCapStore(abc.ABC):
             (rows,) = work.ask((sql.FIND + self.for_update, (offer_id,)))
             if not rows:
                 return None
-            after = moved(_offer(rows[0], work.now), to, work.now)
+            after = moved(offer_of(rows[0], work.now), to, work.now)
             if after is None:
                 return None
             statements = [self._moved(after, bytes(rows[0][10]))]
@@ -252,7 +229,7 @@ class SqlCapStore(abc.ABC):
             )
             if not rows:
                 return Answered("gone")
-            before = _offer(rows[0], work.now)
+            before = offer_of(rows[0], work.now)
             outcome, after = answered(
                 before,
                 bytes(rows[0][10]),
@@ -289,15 +266,15 @@ class SqlCapStore(abc.ABC):
                 (sql.OFFERS_OF, (*who, MOST_OFFERS)), (sql.IS_OUT, who), (sql.MARKS_OF, who)
             )
             now = work.now
-        offers = [_offer(row, now) for row in rows]
-        marks: dict[str, list[float]] = {}
+        offers = [offer_of(row, now) for row in rows]
+        topics: dict[str, list[float]] = {}
         for topic, moment, until in marked:
             if until > now:
-                marks.setdefault(topic, []).append(moment)
+                topics.setdefault(topic, []).append(moment)
         return History(
             tuple(offer for offer in offers if offer.reserved_at > now - YEAR_S),
             bool(out),
-            {topic: newest(moments) for topic, moments in marks.items()},
+            {topic: newest(moments) for topic, moments in topics.items()},
             now,
         )
 
@@ -371,10 +348,10 @@ class SqlCapStore(abc.ABC):
             work.ask()
             now = work.now
             (rows,) = work.run((sql.OVER + self.skip_locked, (now, limit)))
-            for chunk in _chunks([row[0] for row in rows]):
-                marks = _marks(len(chunk))
+            for chunk in chunks([row[0] for row in rows]):
+                listed = marks(len(chunk))
                 work.run(
-                    (sql.LAPSE.format(marks), (now, *chunk)), (sql.UNTAKE.format(marks), chunk)
+                    (sql.LAPSE.format(listed), (now, *chunk)), (sql.UNTAKE.format(listed), chunk)
                 )
             seen, unseen, *_ = work.run(
                 (sql.OLD_SEEN + self.skip_locked, (now - YEAR_S, _DROPPED)),
@@ -384,7 +361,7 @@ class SqlCapStore(abc.ABC):
                 (sql.OLD_ALIASES, (now - YEAR_S,)),
             )
             self._drop(work, [row[0] for row in (*seen, *unseen)])
-        return [_offer(row, now) for row in rows]
+        return [offer_of(row, now) for row in rows]
 
     def schedule(self, due: Due) -> bool:
         """
@@ -422,8 +399,8 @@ class SqlCapStore(abc.ABC):
             else:
                 asked = (sql.DUE_OF + self.skip_locked, (subject, subject, now, limit))
             (rows,) = work.run(asked)
-            for chunk in _chunks([row[0] for row in rows]):
-                work.run((sql.TAKE_OUT.format(_marks(len(chunk))), chunk))
+            for chunk in chunks([row[0] for row in rows]):
+                work.run((sql.TAKE_OUT.format(marks(len(chunk))), chunk))
         return [Due(row[0], row[1], row[2] - now, bytes(row[3]), row[4]) for row in rows]
 
     def counts(self) -> Mapping[str, Any]:

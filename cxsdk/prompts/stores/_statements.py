@@ -13,80 +13,98 @@ VERSION = 1
 """Of the tables; one more with each change that an older cxsdk could not work with."""
 
 SCHEMA = (
-    """
-    CREATE TABLE IF NOT EXISTS {p}offer (
-        offer_id TEXT PRIMARY KEY,
-        prompt TEXT NOT NULL,
-        subject TEXT NOT NULL,
-        state TEXT NOT NULL,
-        record {bytes} NOT NULL,
-        reserved_at {real} NOT NULL,
-        expires_at {real} NOT NULL,
-        shown_at {real},
-        ended_at {real},
-        revision INTEGER NOT NULL,
-        digest {bytes} NOT NULL,
-        unique_name TEXT
-    )
-    """,
+    (
+        """
+        CREATE TABLE IF NOT EXISTS {p}offer (
+            offer_id TEXT PRIMARY KEY,
+            prompt TEXT NOT NULL,
+            subject TEXT NOT NULL,
+            state TEXT NOT NULL,
+            record {bytes} NOT NULL,
+            reserved_at {real} NOT NULL,
+            expires_at {real} NOT NULL,
+            shown_at {real},
+            ended_at {real},
+            revision INTEGER NOT NULL,
+            digest {bytes} NOT NULL,
+            unique_name TEXT
+        )
+        """
+    ),
     "CREATE INDEX IF NOT EXISTS {p}offer_subject ON {p}offer (subject, reserved_at)",
     "CREATE INDEX IF NOT EXISTS {p}offer_unique ON {p}offer (unique_name)",
-    "CREATE INDEX IF NOT EXISTS {p}offer_open ON {p}offer (expires_at)"
-    " WHERE state IN ('reserved', 'shown', 'started', 'partial')",
-    "CREATE INDEX IF NOT EXISTS {p}offer_seen ON {p}offer (ended_at)"
-    " WHERE shown_at IS NOT NULL AND ended_at IS NOT NULL",
-    "CREATE INDEX IF NOT EXISTS {p}offer_unseen ON {p}offer (ended_at)"
-    " WHERE shown_at IS NULL AND ended_at IS NOT NULL",
-    """
-    CREATE TABLE IF NOT EXISTS {p}clock (
-        subject TEXT NOT NULL,
-        clock TEXT NOT NULL,
-        offer_id TEXT NOT NULL,
-        PRIMARY KEY (subject, clock, offer_id)
-    ) {flat}
-    """,
+    (
+        "CREATE INDEX IF NOT EXISTS {p}offer_open ON {p}offer (expires_at)"
+        " WHERE state IN ('reserved', 'shown', 'started', 'partial')"
+    ),
+    (
+        "CREATE INDEX IF NOT EXISTS {p}offer_seen ON {p}offer (ended_at)"
+        " WHERE shown_at IS NOT NULL AND ended_at IS NOT NULL"
+    ),
+    (
+        "CREATE INDEX IF NOT EXISTS {p}offer_unseen ON {p}offer (ended_at)"
+        " WHERE shown_at IS NULL AND ended_at IS NOT NULL"
+    ),
+    (
+        """
+        CREATE TABLE IF NOT EXISTS {p}clock (
+            subject TEXT NOT NULL,
+            clock TEXT NOT NULL,
+            offer_id TEXT NOT NULL,
+            PRIMARY KEY (subject, clock, offer_id)
+        ) {flat}
+        """
+    ),
     "CREATE INDEX IF NOT EXISTS {p}clock_offer ON {p}clock (offer_id)",
     "CREATE TABLE IF NOT EXISTS {p}quota (key TEXT PRIMARY KEY, answers INTEGER NOT NULL)",
-    """
-    CREATE TABLE IF NOT EXISTS {p}taken (
-        key TEXT NOT NULL,
-        offer_id TEXT NOT NULL,
-        expires_at {real} NOT NULL,
-        most INTEGER NOT NULL,
-        PRIMARY KEY (key, offer_id)
-    ) {flat}
-    """,
+    (
+        """
+        CREATE TABLE IF NOT EXISTS {p}taken (
+            key TEXT NOT NULL,
+            offer_id TEXT NOT NULL,
+            expires_at {real} NOT NULL,
+            most INTEGER NOT NULL,
+            PRIMARY KEY (key, offer_id)
+        ) {flat}
+        """
+    ),
     "CREATE INDEX IF NOT EXISTS {p}taken_alive ON {p}taken (key, expires_at)",
     "CREATE INDEX IF NOT EXISTS {p}taken_offer ON {p}taken (offer_id)",
-    """
-    CREATE TABLE IF NOT EXISTS {p}alias (
-        subject TEXT PRIMARY KEY, root TEXT NOT NULL, seen_at {real} NOT NULL
-    )
-    """,
+    (
+        """
+        CREATE TABLE IF NOT EXISTS {p}alias (
+            subject TEXT PRIMARY KEY, root TEXT NOT NULL, seen_at {real} NOT NULL
+        )
+        """
+    ),
     "CREATE INDEX IF NOT EXISTS {p}alias_root ON {p}alias (root)",
     "CREATE INDEX IF NOT EXISTS {p}alias_seen ON {p}alias (seen_at)",
     "CREATE TABLE IF NOT EXISTS {p}opted_out (subject TEXT PRIMARY KEY)",
-    """
-    CREATE TABLE IF NOT EXISTS {p}due (
-        due_id TEXT PRIMARY KEY,
-        subject TEXT NOT NULL,
-        due_at {real} NOT NULL,
-        record {bytes} NOT NULL,
-        topic TEXT NOT NULL
-    )
-    """,
+    (
+        """
+        CREATE TABLE IF NOT EXISTS {p}due (
+            due_id TEXT PRIMARY KEY,
+            subject TEXT NOT NULL,
+            due_at {real} NOT NULL,
+            record {bytes} NOT NULL,
+            topic TEXT NOT NULL
+        )
+        """
+    ),
     "CREATE INDEX IF NOT EXISTS {p}due_at ON {p}due (due_at)",
     "CREATE INDEX IF NOT EXISTS {p}due_subject ON {p}due (subject)",
-    """
-    CREATE TABLE IF NOT EXISTS {p}mark (
-        subject TEXT NOT NULL,
-        topic TEXT NOT NULL,
-        unique_name TEXT NOT NULL,
-        moment {real} NOT NULL,
-        until_s {real} NOT NULL,
-        PRIMARY KEY (subject, topic, unique_name)
-    ) {flat}
-    """,
+    (
+        """
+        CREATE TABLE IF NOT EXISTS {p}mark (
+            subject TEXT NOT NULL,
+            topic TEXT NOT NULL,
+            unique_name TEXT NOT NULL,
+            moment {real} NOT NULL,
+            until_s {real} NOT NULL,
+            PRIMARY KEY (subject, topic, unique_name)
+        ) {flat}
+        """
+    ),
     "CREATE INDEX IF NOT EXISTS {p}mark_until ON {p}mark (until_s)",
 )
 
@@ -173,20 +191,26 @@ _CAST = "CAST(? AS TEXT)"  # a value in a list of columns says nothing of its ty
 MERGE = (
     "UPDATE {p}alias SET root = ? WHERE root = ?",
     "UPDATE {p}offer SET subject = ? WHERE subject = ?",
-    f"INSERT INTO {{p}}clock (subject, clock, offer_id) SELECT {_CAST}, clock, offer_id"
-    " FROM {p}clock WHERE subject = ? ON CONFLICT (subject, clock, offer_id) DO NOTHING",
+    (
+        f"INSERT INTO {{p}}clock (subject, clock, offer_id) SELECT {_CAST}, clock, offer_id"
+        " FROM {p}clock WHERE subject = ? ON CONFLICT (subject, clock, offer_id) DO NOTHING"
+    ),
     f"DELETE FROM {{p}}clock WHERE subject <> {_CAST} AND subject = ?",
-    "INSERT INTO {p}mark (subject, topic, unique_name, moment, until_s)"
-    f" SELECT {_CAST}, topic, unique_name, moment, until_s FROM {{p}}mark WHERE subject = ?"
-    " ON CONFLICT (subject, topic, unique_name) DO UPDATE SET"
-    " until_s = CASE WHEN excluded.moment < {p}mark.moment THEN excluded.until_s"
-    " ELSE {p}mark.until_s END,"
-    " moment = CASE WHEN excluded.moment < {p}mark.moment THEN excluded.moment"
-    " ELSE {p}mark.moment END",
+    (
+        "INSERT INTO {p}mark (subject, topic, unique_name, moment, until_s)"
+        f" SELECT {_CAST}, topic, unique_name, moment, until_s FROM {{p}}mark WHERE subject = ?"
+        " ON CONFLICT (subject, topic, unique_name) DO UPDATE SET"
+        " until_s = CASE WHEN excluded.moment < {p}mark.moment THEN excluded.until_s"
+        " ELSE {p}mark.until_s END,"
+        " moment = CASE WHEN excluded.moment < {p}mark.moment THEN excluded.moment"
+        " ELSE {p}mark.moment END"
+    ),
     f"DELETE FROM {{p}}mark WHERE subject <> {_CAST} AND subject = ?",
     "UPDATE {p}due SET subject = ? WHERE subject = ?",
-    f"INSERT INTO {{p}}opted_out (subject) SELECT {_CAST} FROM {{p}}opted_out WHERE subject = ?"
-    " ON CONFLICT (subject) DO NOTHING",
+    (
+        f"INSERT INTO {{p}}opted_out (subject) SELECT {_CAST} FROM {{p}}opted_out WHERE subject = ?"
+        " ON CONFLICT (subject) DO NOTHING"
+    ),
 )
 """Each takes the subject that stays and the one that becomes it."""
 

@@ -319,9 +319,9 @@ class MemoryCapStore:
                     self._entries[name].clocks ^= {old}
                     self._entries[name].clocks |= {(new, old[1])}
                     self._of_clock[new, old[1]].add(name)
-            for whose, topic in [key for key in self._marks if key[0] == subject]:
+            for topic in [topic for whose, topic in self._marks if whose == subject]:
                 found = self._marks.setdefault((new, topic), {})
-                for unique, mark in self._marks.pop((whose, topic)).items():
+                for unique, mark in self._marks.pop((subject, topic)).items():
                     found[unique] = min(mark, found.get(unique, mark))
                 self._trim(found, now)
             for name, (moment, due) in self._dues.items():
@@ -373,10 +373,9 @@ class MemoryCapStore:
             for offer in ended:
                 if drop_at(offer) <= now:
                     self._drop(offer.offer_id)
-            for key, found in list(self._marks.items()):
+            for found in self._marks.values():
                 self._trim(found, now)
-                if not found:
-                    del self._marks[key]
+            self._marks = {place: found for place, found in self._marks.items() if found}
             for name in [n for n, (at, _) in self._dues.items() if at < now - YEAR_S]:
                 del self._dues[name]
             return before

@@ -26,8 +26,10 @@ _NAMESPACE = re.compile(r"[a-z][a-z0-9_]{0,30}\Z")
 _CLOCK: Statement = ("SELECT extract(epoch FROM clock_timestamp())::float8", ())
 _LOCKS = "SELECT pg_advisory_xact_lock(hashtextextended(name, 0)) FROM unnest(?::text[]) AS name"
 _META = (
-    "CREATE TABLE IF NOT EXISTS {p}meta (one BOOLEAN PRIMARY KEY DEFAULT true CHECK (one),"
-    " version INTEGER NOT NULL)",
+    (
+        "CREATE TABLE IF NOT EXISTS {p}meta (one BOOLEAN PRIMARY KEY DEFAULT true CHECK (one),"
+        " version INTEGER NOT NULL)"
+    ),
     "INSERT INTO {p}meta (version) VALUES (?) ON CONFLICT (one) DO NOTHING",
 )
 _CREATE_S = 30.0

@@ -122,6 +122,8 @@ class SqliteCapStore(SqlCapStore):
         path: Path | str | None = unquote(parts.path) or default_path
         if parts.netloc or parts.query or parts.fragment or not path or path == "/":
             raise ConfigurationError(f"prompts: expected a path, as in {_EXAMPLE}")
+        if isinstance(path, str) and path.startswith("//"):
+            path = path[1:]  # four slashes, as others write an absolute path
         return cls(path, timeout=timeout)
 
     def __repr__(self) -> str:

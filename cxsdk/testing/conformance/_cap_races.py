@@ -7,6 +7,8 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -44,7 +46,7 @@ class CapStoreRaces(CapStoreUnderTest):
 
         def work(number: int, mine: CapStore) -> list[str]:
             order = list(range(self.race_customers))
-            random.Random(number).shuffle(order)
+            random.Random(number).shuffle(order)  # noqa: S311 - an order of one's own
             won = []
             for each in order:
                 name, customer = f"o-{number}-{each}", f"c-{each}"
@@ -123,7 +125,7 @@ class CapStoreRaces(CapStoreUnderTest):
         """
         self.granted(store, ask("o-1"))
 
-        def work(number: int, mine: CapStore) -> bool:
+        def work(_: int, mine: CapStore) -> bool:
             return patiently(lambda: mine.advance("o-1", "shown")) is not None
 
         assert sum(self.at_once(self.race_processes, work)) == 1
@@ -135,7 +137,7 @@ class CapStoreRaces(CapStoreUnderTest):
         for number in range(100):
             assert store.schedule(Due(f"d-{number}", f"c-{number}", -1.0, b"r"))
 
-        def work(number: int, mine: CapStore) -> list[str]:
+        def work(_: int, mine: CapStore) -> list[str]:
             taken: list[str] = []
             while found := patiently(lambda: mine.take_due(None, 7)):
                 taken += [due.due_id for due in found]
@@ -152,7 +154,7 @@ class CapStoreRaces(CapStoreUnderTest):
             self.granted(store, ask(f"o-{number}", f"c-{number}"))
         self.later(601)
 
-        def work(number: int, mine: CapStore) -> list[str]:
+        def work(_: int, mine: CapStore) -> list[str]:
             ended: list[str] = []
             while found := patiently(lambda: mine.sweep(7)):
                 ended += [offer.offer_id for offer in found]
@@ -246,13 +248,13 @@ class CapStoreRaces(CapStoreUnderTest):
             pytest.skip("this store is never away")
         shown = []
         for store in stores:
-            calls = (
-                lambda s=store: s.reserve(ask("o-1")),
-                lambda s=store: s.answer("o-1", b"d", complete=True),
-                lambda s=store: s.history(ANN),
-                lambda s=store: s.forget(ANN),
-                lambda s=store: s.sweep(),
-            )
+            calls: list[Callable[[], object]] = [
+                partial(store.reserve, ask("o-1")),
+                partial(store.answer, "o-1", b"d", complete=True),
+                partial(store.history, ANN),
+                partial(store.forget, ANN),
+                store.sweep,
+            ]
             before = 0
             for turn in range(3):
                 for call in calls:

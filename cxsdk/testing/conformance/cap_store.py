@@ -16,6 +16,8 @@ Subclass it in a test module::
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from cxsdk.asking import Cap, CapStore, Due, OfferState
@@ -56,7 +58,7 @@ class CapStoreConformance(CapStoreRaces, CapStoreSubjects):
         """
         full = self.quotas(1)
         self.granted(store, ask("o-1", caps=(), quotas=full, unique="p:i"))
-        other = {"caps": (any_cap(BEN),), "quotas": full}
+        other: dict[str, Any] = {"caps": (any_cap(BEN),), "quotas": full}
         self.refused(store, ask("o-2", caps=(any_cap(),), quotas=full, unique="p:i"), "in_flight")
         self.refused(store, ask("o-3", BEN, unique="p:i", **other), "already_asked")
         self.refused(store, ask("o-4", BEN, **other), "quota_full")
@@ -102,8 +104,9 @@ class CapStoreConformance(CapStoreRaces, CapStoreSubjects):
         After a dismissal or an answer, counted from that moment, nobody is asked for a while; the
         other end does not count.
         """
-        cap = any_cap(**{rule: GAP})
-        other = any_cap(**{"after_dismissal": GAP, "after_answer": GAP, rule: 0.0})
+        gaps: dict[str, Any] = {"after_dismissal": GAP, "after_answer": GAP, rule: 0.0}
+        only: dict[str, Any] = {rule: GAP}
+        cap, other = any_cap(ANN, **only), any_cap(ANN, **gaps)
         self.granted(store, ask("o-1", caps=(cap,), expires_in=5 * DAY))
         store.advance("o-1", "shown")
         self.later(4 * DAY)
@@ -177,7 +180,7 @@ class CapStoreConformance(CapStoreRaces, CapStoreSubjects):
         """
         Not shown before its end: no cap, no quota, no unique name, nothing in flight.
         """
-        asked = {"quotas": self.quotas(1), "unique": "p:i"}
+        asked: dict[str, Any] = {"quotas": self.quotas(1), "unique": "p:i"}
         self.granted(store, ask("o-1", **asked))
         self.later(601)
         found = store.find("o-1")
@@ -200,7 +203,7 @@ class CapStoreConformance(CapStoreRaces, CapStoreSubjects):
         """
         Released, it has never been; one that was shown stays, an unknown one is no matter.
         """
-        asked = {"quotas": self.quotas(1), "unique": "p:i"}
+        asked: dict[str, Any] = {"quotas": self.quotas(1), "unique": "p:i"}
         self.granted(store, ask("o-1", **asked))
         store.release("o-1")
         store.release("o-nothing")
