@@ -72,11 +72,11 @@ def _store(settings: Settings) -> CapStore:
         return made
     from cxsdk.prompts.stores import open_store
 
-    if wanted:
+    if wanted not in {"", "sqlite:"}:
         return open_store(wanted)
-    if settings.spool.mode == "memory":
+    if not wanted and settings.spool.mode == "memory":
         return open_store("memory:")
-    return open_store(f"sqlite:///{_folder(settings) / 'caps.db'}")
+    return open_store("sqlite:", default_path=_folder(settings) / "caps.db")
 
 
 def _folder(settings: Settings) -> Path:

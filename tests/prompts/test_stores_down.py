@@ -204,7 +204,8 @@ def in_child(fork, call):
 
 def test_a_child_that_c_code_forked_refuses(store):
     """Without the fork hooks a child cannot know what is locked, so it says so; the parent is
-    well, and so is a child of a parent that had nothing open."""
+    well, and so is a child of a parent that had nothing open.
+    """
     fork = ctypes.CDLL(None).fork
     assert in_child(fork, lambda: store.find("o-1")) == "None"
     assert store.reserve(ask("o-1"))
@@ -355,7 +356,8 @@ def test_a_postgres_that_lets_nobody_in_comes_back(database, pg_store):
 @pytest.mark.parametrize("fault", ["freeze", "cut"])
 def test_a_network_that_fails_costs_the_timeout(database, way, pg_store, fault):
     """Nothing comes through, or connections are closed: calls fail in time and leave one
-    connection behind at most; afterwards they work."""
+    connection behind at most; afterwards they work.
+    """
     assert pg_store.reserve(ask("o-1"))
     getattr(way, fault)()
     for number in range(3):

@@ -155,7 +155,10 @@ class Link:
             raise StoreUnavailableError("postgres: no connection in time")
         self._attempt = None
         if attempt.made is None:
-            raise attempt.error or StoreUnavailableError("postgres: no connection")
+            error = attempt.error
+            if isinstance(error, (psycopg.Error, OSError, StoreUnavailableError)):
+                raise error
+            raise StoreUnavailableError(f"postgres: {type(error).__name__}") from error
         self._connection = connection = attempt.made
         try:
             self._check(self, deadline)
@@ -193,7 +196,7 @@ class Link:
         """
         connection = self._connected(deadline)
         connection.deadline = deadline
-        if len(told) == 1 or not psycopg.capabilities.has_pipeline():
+        if len(told) == 1 or not psycopg.Pipeline.is_supported():
             return [self._rows(connection.execute(*each)) for each in told]
         with connection.pipeline():
             cursors = [connection.execute(*each) for each in told]

@@ -167,9 +167,9 @@ class MemoryCapStore:
             if denied is not None:
                 return denied
         for quota in request.quotas:
-            taken = [self._entries[name].offer for name in self._taken.get(quota.key, ())]
-            live = sum(is_live(o.state, o.expires_at, now) for o in taken)
-            if live + self._answers.get(quota.key, 0) >= quota.limit:
+            taken = self._taken.get(quota.key, set())
+            taken -= {name for name in taken if self._entries[name].offer.expires_at <= now}
+            if len(taken) + self._answers.get(quota.key, 0) >= quota.limit:
                 return Denied("quota_full")
         return None
 
