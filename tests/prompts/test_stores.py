@@ -5,7 +5,6 @@ All built-in cap stores keep what the Protocol promises.
 from __future__ import annotations
 
 import itertools
-import time
 
 import pytest
 
@@ -15,7 +14,6 @@ from cxsdk.prompts.stores.sqlite import SqliteCapStore
 from cxsdk.testing.conformance import CapStoreConformance
 from tests.prompts.cap_servers import PostgresDatabase, RedisServer, black_hole, free_port
 
-NOW = time.time
 NUMBERS = itertools.count()
 
 
@@ -47,7 +45,7 @@ class TestMemoryCapStore(CapStoreConformance):
 
     @pytest.fixture(autouse=True)
     def _one(self):
-        self.one = MemoryCapStore(time_s=lambda: NOW() + self.shift)
+        self.one = MemoryCapStore(time_s=self.clock)
 
     def make_store(self):
         return self.one
@@ -59,7 +57,7 @@ class TestSqliteCapStore(CapStoreConformance):
         self.folder = tmp_path
 
     def make_store(self):
-        return SqliteCapStore(self.folder / "caps.db", time_s=lambda: NOW() + self.shift)
+        return SqliteCapStore(self.folder / "caps.db", time_s=self.clock)
 
     def make_broken_stores(self):
         damaged = self.folder / "damaged.db"

@@ -27,6 +27,7 @@ DAY = 86_400.0
 GAP = 7 * DAY
 ANN, BEN = "c-ann", "c-ben"
 _PATIENCE_S = 20.0
+_time = time.time  # as it was before a test set it
 
 
 def any_cap(subject: str = ANN, **rules: Any) -> Cap:
@@ -90,6 +91,12 @@ class CapStoreUnderTest(abc.ABC):
         Return stores that cannot be asked: nobody listens, nobody answers, a wrong password.
         """
         return ()
+
+    def clock(self) -> float:
+        """
+        Return seconds since 1970, ahead by `shift`: for stores that are given a clock.
+        """
+        return _time() + self.shift
 
     def later(self, seconds: float) -> None:
         """

@@ -11,7 +11,7 @@ Subclass it in a test module::
             self.path = tmp_path / "caps"
 
         def make_store(self):
-            return MyStore(self.path, password="s3cret", time_s=lambda: time.time() + self.shift)
+            return MyStore(self.path, password="s3cret", time_s=self.clock)
 """
 
 from __future__ import annotations
