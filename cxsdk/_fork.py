@@ -5,7 +5,8 @@ The fork generation: a byte that is different in every process of a family of fo
 anonymous page that the kernel wipes in the child (MADV_WIPEONFORK). Where that does not exist,
 the hook clears it. A client keeps the value of ``page[0]`` it was made under and compares it at
 each emit (about 25 ns); a difference means: drop every reference, replace every lock.
-Nothing else ever happens in a fork hook.
+Nothing else ever happens in a fork hook, except where a library cannot do without: an SQLite cap
+store that is open is closed for the moment of a fork.
 """
 
 from __future__ import annotations

@@ -122,6 +122,7 @@ class TestRedisCapStore(CapStoreConformance):
         keys = self.server.command("KEYS", "*")
         eternal = [key for key in keys if self.server.command("TTL", key) < 0]
         assert eternal == [b"{cxsdk_caps}:out"]
+        assert self.server.command("SMEMBERS", eternal[0]) == {b"c-ann", b"a-visitor"}
         assert len(keys) > 10
         assert {key.partition(b":")[0] for key in keys} == {b"{cxsdk_caps}"}
 

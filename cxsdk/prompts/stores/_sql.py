@@ -55,6 +55,13 @@ class SqlCapStore(abc.ABC):
     skip_locked = ""
     """The same, leaving out rows that somebody else has locked."""
 
+    old_rows: tuple[tuple[str, float], ...] = (
+        (sql.OLD_MARKS, 0.0),
+        (sql.OLD_DUES, YEAR_S),
+        (sql.OLD_ALIASES, YEAR_S),
+    )
+    """What deletes rows of no use, with the age in seconds at which they are."""
+
     @abc.abstractmethod
     def _transaction(self, *, durable: bool = False) -> AbstractContextManager[Work]:
         """
@@ -328,7 +335,8 @@ class SqlCapStore(abc.ABC):
         Raises:
             StoreUnavailableError: the store cannot be asked.
         """
-        with self._about({subject}, durable=True) as work:
+        # One erasure at a time: each takes rows from the clocks of others, who may be next.
+        with self._about({subject}, also=("erasure",), durable=True) as work:
             who = work.who[subject]
             (rows,) = work.run((sql.NAMES_OF + self.for_update, (who,)))
             self._drop(work, [row[0] for row in rows])
@@ -356,9 +364,7 @@ class SqlCapStore(abc.ABC):
             seen, unseen, *_ = work.run(
                 (sql.OLD_SEEN + self.skip_locked, (now - YEAR_S, _DROPPED)),
                 (sql.OLD_UNSEEN + self.skip_locked, (now - UNSEEN_KEPT_S, _DROPPED)),
-                (sql.OLD_MARKS, (now,)),
-                (sql.OLD_DUES, (now - YEAR_S,)),
-                (sql.OLD_ALIASES, (now - YEAR_S,)),
+                *((each, (now - age,)) for each, age in self.old_rows),
             )
             self._drop(work, [row[0] for row in (*seen, *unseen)])
         return [offer_of(row, now) for row in rows]

@@ -244,7 +244,11 @@ OLD_UNSEEN = (
 )
 OLD_MARKS = "DELETE FROM {p}mark WHERE until_s <= ?"
 OLD_DUES = "DELETE FROM {p}due WHERE due_at < ?"
-OLD_ALIASES = "DELETE FROM {p}alias WHERE seen_at < ?"
+OLD_ALIASES = (
+    "DELETE FROM {p}alias WHERE seen_at < ?"
+    " AND NOT EXISTS (SELECT 1 FROM {p}offer o WHERE o.subject = {p}alias.root)"
+    " AND NOT EXISTS (SELECT 1 FROM {p}opted_out x WHERE x.subject = {p}alias.root)"
+)
 SCHEDULE = (
     "INSERT INTO {p}due (due_id, subject, due_at, record, topic) VALUES (?, ?, ?, ?, ?)"
     " ON CONFLICT (due_id) DO NOTHING"

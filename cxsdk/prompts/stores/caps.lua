@@ -40,6 +40,13 @@ local function keep(name, seconds)
   if redis.call('PTTL', name) < ms then redis.call('PEXPIRE', name, ms) end
 end
 
+-- Whoever became a subject is known for as long as something of it is.
+local function keep_aliases(root, seconds)
+  local aliases = redis.call('SMEMBERS', key('ms', root))
+  for _, each in ipairs(aliases) do keep(key('m', each), seconds) end
+  if #aliases > 0 then keep(key('ms', root), seconds) end
+end
+
 local function who(subject)
   return redis.call('GET', key('m', subject)) or subject
 end
@@ -181,11 +188,11 @@ end
 local function reserve(asked, record)
   local ask = cjson.decode(asked)
   local subject, id = who(ask.subject), ask.offer_id
-  if subject ~= ask.subject then keep(key('m', ask.subject), YEAR) end
   local denied = refusal(ask, subject)
   if denied then return denied end
   local ends = now + ask.expires_in
   local lasts = ask.expires_in + YEAR
+  keep_aliases(subject, lasts)
   local places, seen, quotas = {}, {}, {}
   for _, cap in ipairs(ask.caps) do
     local at = {who(cap.subject), cap.clock}
@@ -342,8 +349,14 @@ local function mark(subject, topic, unique, seconds)
   return {}
 end
 
+-- Under every name, for names expire and this does not.
+local function put_out(root)
+  redis.call('SADD', P .. 'out', root)
+  for _, each in ipairs(redis.call('SMEMBERS', key('ms', root))) do redis.call('SADD', P .. 'out', each) end
+end
+
 local function opt_out(subject)
-  redis.call('SADD', P .. 'out', who(subject))
+  put_out(who(subject))
   return {}
 end
 
@@ -385,7 +398,7 @@ end
 local function merge(old, into)
   local root, known = who(into), redis.call('GET', key('m', old))
   if known or root == old then
-    if known == root then keep(key('m', old), YEAR) end
+    if known == root then keep_aliases(root, YEAR) end
     return {}
   end
   for _, each in ipairs(redis.call('SMEMBERS', key('ms', old))) do become(each, root) end
@@ -409,7 +422,7 @@ local function merge(old, into)
   end
   for _, kind in ipairs({'s', 'l', 'ts'}) do move(kind, old, root) end
   redis.call('DEL', key('cs', old), key('kt', old))
-  if redis.call('SISMEMBER', P .. 'out', old) == 1 then redis.call('SADD', P .. 'out', root) end
+  if redis.call('SISMEMBER', P .. 'out', old) + redis.call('SISMEMBER', P .. 'out', root) > 0 then put_out(root) end
   return {}
 end
 
@@ -487,11 +500,7 @@ local function forget(subject)
     redis.call('DEL', place('k', root, topic), place('ku', root, topic))
   end
   cancel(root, '')
-  local is_out = redis.call('SISMEMBER', P .. 'out', root) == 1
-  for _, each in ipairs(redis.call('SMEMBERS', key('ms', root))) do
-    redis.call('DEL', key('m', each))
-    if is_out then redis.call('SADD', P .. 'out', each) end
-  end
+  for _, each in ipairs(redis.call('SMEMBERS', key('ms', root))) do redis.call('DEL', key('m', each)) end
   for _, kind in ipairs({'s', 'l', 'cs', 'kt', 'ms', 'ts'}) do redis.call('DEL', key(kind, root)) end
   return tostring(count)
 end

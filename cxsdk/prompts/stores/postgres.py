@@ -35,6 +35,16 @@ _META = (
 _CREATE_S = 30.0
 
 
+def _skipping(delete: str) -> str:
+    """
+    Return a DELETE that leaves out rows which somebody else has locked.
+    """
+    head, _, rows = delete.partition(" WHERE ")
+    table = head.removeprefix("DELETE FROM ")
+    found = f"SELECT ctid FROM {table} WHERE {rows} FOR UPDATE SKIP LOCKED"  # noqa: S608 - constants
+    return f"{head} WHERE ctid = ANY (ARRAY({found}))"
+
+
 class _Work(Work):
     """
     A transaction on one connection.
@@ -91,6 +101,8 @@ class PostgresCapStore(SqlCapStore):
 
     for_update = " FOR UPDATE"
     skip_locked = " FOR UPDATE SKIP LOCKED"
+    # Two sweeps that delete the same rows in different orders would wait for each other.
+    old_rows = tuple((_skipping(text), age) for text, age in SqlCapStore.old_rows)
 
     def __init__(
         self,

@@ -167,6 +167,32 @@ class CapStoreSubjects(CapStoreUnderTest):
         for number, subject in enumerate((_VISITOR, BEN, ANN)):
             self.refused(store, ask(f"o-x-{number}", subject), "cap_global")
 
+    def test_5_an_opt_out_holds_for_every_name(self, store: CapStore) -> None:
+        """
+        Also years later, and for who became one that had opted out.
+        """
+        store.opt_out(ANN)
+        store.merge(_VISITOR, ANN)
+        self.later(3 * 365 * DAY)
+        store.sweep()
+        for subject in (ANN, _VISITOR):
+            assert store.history(subject).opted_out
+            self.refused(store, ask("o-1", subject), "opted_out")
+
+    def test_5_names_are_joined_for_as_long_as_something_is_known(self, store: CapStore) -> None:
+        """
+        A visitor of long ago finds what the customer they became was asked of late.
+        """
+        store.merge(_VISITOR, ANN)
+        self.granted(store, ask("o-1"))
+        store.advance("o-1", "dismissed")
+        self.later(300 * DAY)
+        self.granted(store, ask("o-2"))
+        store.advance("o-2", "dismissed")
+        self.later(300 * DAY)
+        store.sweep()
+        assert [offer.offer_id for offer in store.history(_VISITOR).offers] == ["o-2"]
+
     # ---- 6: forgotten
 
     def test_6_nothing_is_left_of_who_is_forgotten(self, store: CapStore) -> None:
