@@ -24,7 +24,7 @@ def prompts(settings: Settings) -> Iterator[Finding]:
     if options.files is not None:
         yield _files(options.files)
     if isinstance(options.store, str) and options.store:
-        yield _store(options.store)
+        yield _store(settings)
 
 
 def _files(path: Path) -> Finding:
@@ -38,12 +38,12 @@ def _files(path: Path) -> Finding:
     return Finding("ok", "prompts", f"{len(found)} read from {path}, {live} live")
 
 
-def _store(url: str) -> Finding:
-    from cxsdk.prompts.stores import open_store
+def _store(settings: Settings) -> Finding:
+    from cxsdk.prompts.setup import open_cap_store
 
-    shown = without_credentials(url)
+    shown = without_credentials(settings.prompts.store)
     try:
-        store = open_store(url)
+        store = open_cap_store(settings)
         try:
             counts = store.counts()
         finally:

@@ -326,6 +326,9 @@ class Prompt:
         _need(0 < len(self.questions) <= 5, "questions", "1 to 5", len(self.questions))
         names = [question.id for question in self.questions]
         _need(len(set(names)) == len(names), "questions", "each id once", names)
+        fields = [f"{question.id}_other" for question in self.questions if question.allow_other]
+        taken = [name for name in fields if name in names]
+        _need(not taken, "questions", "another id than that of a free field", taken)
         for at, question in enumerate(self.questions):
             condition = question.show_if
             if condition is not None:

@@ -178,7 +178,9 @@ class NotSeen:
         """
         Say whether a customer may be asked.
         """
-        ago = _ago(facts, self.prompt, ("shown", "started", "partial", "answered", "dismissed"))
+        # One that lapsed was seen if it has a moment at which it was.
+        seen = ("shown", "started", "partial", "answered", "dismissed", "lapsed")
+        ago = _ago(facts, self.prompt, seen)
         return ago is None or ago >= self.within
 
 

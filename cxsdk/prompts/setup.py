@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cxsdk._clock import Clock
+from cxsdk._guard import voice
 from cxsdk.config import Settings
 from cxsdk.errors import ConfigurationError
 from cxsdk.prompts.engine import Engine
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from cxsdk.asking import CapStore
     from cxsdk.pipeline.capture import Capture
 
-__all__ = ["open_engine"]
+__all__ = ["open_cap_store", "open_engine"]
 
 _FOLDER = ".prompts"  # no service can have this name
 
@@ -45,7 +47,7 @@ def open_engine(settings: Settings, capture: Callable[[], Capture | None], clock
     engine = Engine(
         capture,
         prompts,
-        _store(settings),
+        open_cap_store(settings),
         keys=_keys(settings),
         audience=f"{settings.source}|{settings.environment}",
         deadline=options.deadline,
@@ -65,7 +67,14 @@ def _needs_watching(prompt: Prompt) -> bool:
     return bool(trigger.delay or trigger.cancel_on or guards or by_letter)
 
 
-def _store(settings: Settings) -> CapStore:
+def open_cap_store(settings: Settings) -> CapStore:
+    """
+    Return the cap store that *settings* name, or the file beside the spool.
+
+    Raises:
+        ConfigurationError: there is no such store.
+        ExtraMissingError: its extra is not installed.
+    """
     wanted: Any = settings.prompts.store
     if not isinstance(wanted, str):
         made: CapStore = wanted
@@ -81,13 +90,12 @@ def _store(settings: Settings) -> CapStore:
 
 def _folder(settings: Settings) -> Path:
     root = settings.spool.directory or directory.default_root()
-    try:
-        return directory.ensure(root, _FOLDER, settings.service, settings.environment)
-    except OSError as error:
-        raise ConfigurationError(
-            f"prompts.store: expected a place for an SQLite file, {root} refuses"
-            f" ({error.strerror}); set prompts=cx.PromptOptions(store=…) or CXSDK_CAP_STORE"
-        ) from error
+    parts = (_FOLDER, settings.service, settings.environment)
+    # A disk that refuses must not keep a host from starting: its store will be unavailable, and
+    # nobody is asked.
+    with contextlib.suppress(OSError):
+        return directory.ensure(root, *parts)
+    return root.joinpath(*parts)
 
 
 def _keys(settings: Settings) -> tuple[bytes, ...]:
@@ -97,7 +105,17 @@ def _keys(settings: Settings) -> tuple[bytes, ...]:
         return (hashlib.blake2b(b"cxsdk prompts", key=settings.privacy.key[:64]).digest(),)
     if settings.spool.mode == "memory":
         return (os.urandom(32),)
-    return (_kept_key(_folder(settings) / "key"),)
+    try:
+        return (_kept_key(_folder(settings) / "key"),)
+    except OSError as error:
+        voice.say(
+            logging.WARNING,
+            "prompts:key",
+            "cxsdk: no key for tokens can be kept (%s), so other workers will not know this one's;"
+            " set prompts=cx.PromptOptions(keys=…) or CXSDK_PROMPT_KEYS",
+            error,
+        )
+        return (os.urandom(32),)
 
 
 def _kept_key(path: Path) -> bytes:

@@ -34,6 +34,17 @@ BOTH = [Choice(id="a", label="A"), Choice(id="b", label="B")]
         ({"questions": []}, "questions: expected 1 to 5"),
         ({"questions": ONE * 6}, "questions: expected 1 to 5"),
         ({"questions": ONE * 2}, "each id once"),
+        (
+            {
+                "questions": [
+                    Question(
+                        id="q", kind="single_choice", text="?", choices=BOTH, allow_other=True
+                    ),
+                    Question(id="q_other", kind="text", text="?"),
+                ]
+            },
+            "free field",
+        ),
         ({"scope": "personal"}, "scope"),
         ({"status": "on"}, "status"),
         ({"channels": []}, "channels"),

@@ -98,7 +98,8 @@ class RedisCapStore:
         self.namespace = namespace
         self._shift_s = shift_s
         self._tag = f"{{{namespace}}}"
-        self._script = Path(__file__).with_name("caps.lua").read_text("utf-8")
+        halves = ("caps_offers.lua", "caps_subjects.lua")
+        self._script = "\n".join(Path(__file__).with_name(n).read_text("utf-8") for n in halves)
         self._sha = hashlib.sha1(self._script.encode(), usedforsecurity=False).hexdigest()
         self._is_closed = False
         self._inherited: list[Any] = []

@@ -1,0 +1,129 @@
+"""
+From settings to an engine: what is wrong is said at ``init``, what a disk refuses is survived.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+import pytest
+
+import cxsdk as cx
+from cxsdk.cli._asking import prompts as looked_at
+from cxsdk.config import resolve
+from cxsdk.errors import ConfigurationError
+from cxsdk.prompts import Prompt, Question
+from cxsdk.prompts.setup import open_engine
+
+ONE = [Prompt(key="loyalty", scope="relational", questions=[Question(id="q")])]
+
+
+def spool(folder):
+    return cx.SpoolOptions(mode="mmap", directory=folder, min_free_bytes=0)
+
+
+def test_workers_of_a_host_share_store_and_key(tmp_path):
+    """Without any setting a second client reads the token of the first, and asks nobody again."""
+    options = cx.PromptOptions(prompts=ONE, deadline=5.0)
+    made = [
+        cx.Client("shop", collector="memory:", spool=spool(tmp_path), prompts=options)
+        for _ in range(2)
+    ]
+    first, second = made
+    with first.scope(customer="c1"):
+        offer = first.prompts.offer("loyalty")
+    assert second.prompts.submit(offer.token, {"q": "better"}).outcome == "accepted"
+    with second.scope(customer="c1"):
+        assert second.prompts.offer("loyalty").reason == "cap_global"
+    folder = tmp_path / ".prompts" / "shop" / "production"
+    for path in folder.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+    for client in made:
+        client.close()
+
+
+def test_what_is_wrong_is_said_at_init(tmp_path):
+    """A slip in a file stops the start, with file, prompt and field."""
+    path = tmp_path / "prompts.toml"
+    path.write_text('[loyalty]\nscope = "personal"\n[[loyalty.questions]]\nid = "q"\n')
+    with pytest.raises(ConfigurationError, match=r"prompts\.toml.*loyalty.*scope"):
+        cx.Client("shop", collector="memory:", prompts=cx.PromptOptions(files=path))
+
+
+def test_a_disk_that_refuses_keeps_nobody_from_starting(tmp_path, caplog):
+    """No place for the store: the service starts, nobody is asked, and the log says why."""
+    (tmp_path / "root").write_text("no folder")
+    options = cx.PromptOptions(prompts=ONE, deadline=5.0)
+    client = cx.Client("shop", collector="memory:", spool=spool(tmp_path / "root"), prompts=options)
+    with client.scope(customer="c1"):
+        assert client.prompts.offer("loyalty").reason == "store_unavailable"
+    assert "PromptOptions(keys=" in caplog.text
+    client.close()
+
+
+def test_tokens_are_signed_under_what_the_team_has(tmp_path):
+    """Its own keys, else one derived from the privacy key: no file is made."""
+    key = b"a privacy key of the team"
+    client = cx.Client(
+        "shop",
+        collector="memory:",
+        spool=spool(tmp_path),
+        privacy=cx.PrivacyOptions(key=key),
+        prompts=cx.PromptOptions(prompts=ONE, store="memory:"),
+    )
+    with client.scope(customer="c1"):
+        offer = client.prompts.offer("loyalty")
+    assert not (tmp_path / ".prompts").exists()
+    other = cx.Client(
+        "shop",
+        collector="memory:",
+        privacy=cx.PrivacyOptions(key=key),
+        prompts=cx.PromptOptions(prompts=ONE, store=client.prompts.store),
+    )
+    assert other.prompts.submit(offer.token, {"q": "worse"}).outcome == "accepted"
+    for each in (client, other):
+        each.close()
+
+
+def test_disabled_reads_no_file(monkeypatch):
+    """CXSDK_DISABLED=1: prompts are not even read."""
+    monkeypatch.setenv("CXSDK_DISABLED", "1")
+    client = cx.Client("shop", prompts=cx.PromptOptions(files="/nowhere"))
+    assert client.stats()["prompts"] == {}
+
+
+@pytest.mark.parametrize(
+    ("environ", "level", "words"),
+    [
+        ({"CXSDK_CAP_STORE": "memory:"}, "ok", "knows 0 offers"),
+        ({"CXSDK_CAP_STORE": "sqlite:"}, "ok", "knows 0 offers"),
+        ({"CXSDK_CAP_STORE": "carrier-pigeon:"}, "problem", "known are memory"),
+        ({"CXSDK_CAP_STORE": "redis://u:s3cret@127.0.0.1:1/0"}, "problem", "nobody is asked"),
+        ({"CXSDK_PROMPTS": "/nowhere.toml"}, "problem", "nowhere"),
+    ],
+)
+def test_the_doctor_looks_at_prompts(environ, level, words, tmp_path):
+    """Files that cannot be read and stores that do not answer are problems; no secret is shown."""
+    given = {"CXSDK_SERVICE": "shop", "CXSDK_SPOOL_DIR": str(tmp_path), **environ}
+    settings, _ = resolve({}, given)
+    found = list(looked_at(settings))
+    assert [each.level for each in found] == [level]
+    assert words in found[0].words
+    assert "s3cret" not in repr(found)
+
+
+def test_no_prompts_no_findings():
+    """Who asks nothing hears nothing of it."""
+    settings, _ = resolve({"service": "shop"}, {})
+    assert list(looked_at(settings)) == []
+
+
+def test_a_key_file_that_was_damaged_is_said(tmp_path):
+    """Too short to be a key: what to do is in the error."""
+    settings, _ = resolve({"service": "shop", "spool": spool(tmp_path)}, dict(os.environ))
+    folder = tmp_path / ".prompts" / "shop" / "production"
+    folder.mkdir(parents=True)
+    (folder / "key").write_bytes(b"short")
+    with pytest.raises(ConfigurationError, match="is damaged; remove it"):
+        open_engine(settings, lambda: None, None)
