@@ -59,6 +59,12 @@ def _one_of(*allowed: str) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
     return check
 
 
+def _callable(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if not callable(value):
+        kind = type(value).__name__
+        raise ConfigurationError(f"{attribute.name}: expected a callable, got {kind}")
+
+
 def _long_enough(_: Any, __: attrs.Attribute[Any], value: bytes | None) -> None:
     if value is not None and not isinstance(value, bytes):
         raise ConfigurationError(f"key: expected bytes, got {type(value).__name__}")
@@ -213,6 +219,12 @@ class PrivacyOptions:
     redact: bool = True
     """Replace e-mail addresses, phone, card and account numbers, IP addresses and keys in free
     text and attribute values."""
+
+    redactor: Callable[[str], str] | None = attrs.field(
+        default=None, validator=attrs.validators.optional(_callable)
+    )
+    """The team's own step on free text, after the built-in one: gets the text, returns it with
+    more taken out. What it raises withholds the text. `cxsdk.pipeline.presidio` makes one."""
 
     deny_keys: tuple[str, ...] = ()
     """Attribute names whose values are never stored, beside the built-in list."""

@@ -83,7 +83,8 @@ class Capture:
         self.losses = Losses(clock.time_ns, self._unplain)
         self.encoder = Encoder(settings, self.gate, self.touchpoints, self.instance)
         self._redactor = Redactor(settings.privacy.deny_keys) if settings.privacy.redact else None
-        self.words = Words(self._redactor, settings.capture.max_event_bytes)
+        more = settings.privacy.redactor
+        self.words = Words(self._redactor, settings.capture.max_event_bytes, more)
         self._sampler = Sampler(settings.capture.sample)
         self._spool = spool
         self._ledger = ledger

@@ -4,8 +4,11 @@ Words in an event: what is personal is taken out of them, and they give way when
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from typing import Any
 
+from cxsdk._guard import voice
 from cxsdk.pipeline.draft import Draft
 from cxsdk.pipeline.plain import plain
 from cxsdk.pipeline.redact import Redactor
@@ -16,6 +19,9 @@ _TRUNCATED = 500
 _FREE_TEXT = ("detail", "reason_text", "fingerprint")
 _LONGEST_TEXT = 8000
 """Characters of free text that the standard has room for."""
+
+_WITHHELD = "[withheld]"
+"""Instead of a text that the team's own redactor could not read."""
 
 _EDGE = 100
 """At a cut half an address or number may stand, which nothing would find."""
@@ -29,11 +35,19 @@ class Words:
         redactor: None where redaction is off.
 
         longest: characters of one text that are read at all; the rest could never be kept.
+
+        more: the team's own step on free text, after ours.
     """
 
-    def __init__(self, redactor: Redactor | None, longest: int = 32_000) -> None:
+    def __init__(
+        self,
+        redactor: Redactor | None,
+        longest: int = 32_000,
+        more: Callable[[str], str] | None = None,
+    ) -> None:
         self._redactor = redactor
         self._longest = longest
+        self._more = more
 
     def clean(self, attributes: dict[str, Any]) -> dict[str, Any]:
         """
@@ -92,8 +106,20 @@ class Words:
             return False
         is_cut = len(text) > self._longest
         fitted = self._text(text[: self._longest])[:-_EDGE] if is_cut else self._text(text)
+        if self._more is not None and name != "fingerprint":
+            fitted = self._redacted_more(fitted)
         facts[name] = fitted[:_LONGEST_TEXT] if name != "fingerprint" else fitted
         return is_cut or len(facts[name]) < len(fitted)
+
+    def _redacted_more(self, text: str) -> str:
+        assert self._more is not None  # noqa: S101 - the caller looked
+        try:
+            found = self._more(text)
+        except Exception as error:  # noqa: BLE001 - a team's code; what it could not read is not kept
+            kind = type(error).__name__
+            voice.say(logging.ERROR, "redactor", "cxsdk: the redactor raised %s", kind)
+            return _WITHHELD
+        return found if isinstance(found, str) else _WITHHELD
 
     def _text(self, text: str) -> str:
         if not text.isascii():
