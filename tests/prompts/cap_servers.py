@@ -53,7 +53,9 @@ class RedisServer:
 
     def start(self):
         command = [self.program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
-        command += ["--appendonly", "yes", "--maxmemory-policy", "noeviction"]
+        # always: by default the log may lag behind by two seconds while the disk is busy.
+        command += ["--appendonly", "yes", "--appendfsync", "always"]
+        command += ["--maxmemory-policy", "noeviction"]
         self.process = subprocess.Popen(command, cwd=self.folder, stdout=subprocess.DEVNULL)
         until(self.answers, "Redis")
 

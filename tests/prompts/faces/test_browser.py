@@ -79,6 +79,8 @@ def axe(tab):
     """
     from axe_playwright_python.sync_playwright import Axe
 
+    # In the middle of a transition colours are neither the old ones nor the new ones.
+    tab.evaluate("Promise.all(document.getAnimations().map(each => each.finished))")
     found = Axe().run(tab).response
     assert len(found["passes"]) > 10
     return [
