@@ -18,8 +18,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import cxsdk as cx
 from cxsdk.asking import Cap, CapStore, Quota, Request
 from cxsdk.errors import StoreUnavailableError
+from cxsdk.prompts import Prompt, Question, Sampling
 from cxsdk.prompts.stores.memory import MemoryCapStore
 from cxsdk.prompts.stores.postgres import PostgresCapStore
 from cxsdk.prompts.stores.redis import RedisCapStore
@@ -160,6 +162,29 @@ def measure(name: str, open_store: Open, customers: int, decisions: int) -> list
     return [*cells, f"{alone:,.0f}", "–" if together is None else f"{together:,.0f}"]
 
 
+def engine(calls: int) -> str:
+    """
+    Return what the engine's own part of a decision costs: whole calls of `offer` that sampling
+    refuses before a store is asked, for a customer whose interaction just ended.
+    """
+    sampling = Sampling(rate=0.0)
+    prompt = Prompt(key="p", questions=[Question(id="q")], sampling=sampling)
+    options = cx.PromptOptions(prompts=[prompt], store="memory:", keys=b"a key of the benchmark")
+    client = cx.Client("bench", collector="null:", prompts=options)
+    offer, taken = client.prompts.offer, []
+    with client.scope(customer="c-1"):
+        with client.interaction("checkout.pay"):
+            pass
+        for _ in range(calls):
+            begin = time.perf_counter()
+            result = offer("p")
+            taken.append((time.perf_counter() - begin) * 1e6)
+    assert not result
+    client.close()
+    taken.sort()
+    return f"{taken[calls // 2]:.0f}, p99 {taken[calls * 99 // 100]:.0f}"
+
+
 def main() -> None:
     """
     Run all, print the table.
@@ -177,6 +202,7 @@ def main() -> None:
             if not given.only or name in given.only.split(","):
                 row = measure(name, open_store, given.customers, given.decisions)
                 print("| " + " | ".join(row) + " |", flush=True)
+    print(f"\nthe engine without a store: p50 {engine(5000)} µs")
     when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     load = f"load {os.getloadavg()[0]:.1f} at the end"
     print(f"\n{when}, Python {platform.python_version()}, {os.cpu_count()} cores, {load}")
