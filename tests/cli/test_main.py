@@ -159,7 +159,7 @@ def test_wrong_numbers_are_said_in_words(cxsdk, words, said):
     [
         (["replay", "{}/none", "--dry-run"], "cxsdk replay: {}/none: cannot be read: No such"),
         (["replay", "{}", "--dry-run"], "cxsdk replay: {}: cannot be read: Is a directory"),
-        (["collector", "--db", "{}"], "cxsdk collector: cannot open {}"),
+        (["collector", "--db", "{}", "--port", "0"], "cxsdk collector: cannot open {}"),
         (["spool", "verify", "--dir", "{}/file"], "cxsdk spool: {}/file: no folder"),
     ],
 )

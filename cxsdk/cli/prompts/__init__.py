@@ -12,9 +12,9 @@ None of them asks anybody, and none writes to a store.
 from __future__ import annotations
 
 import argparse
-import importlib
 from pathlib import Path
-from types import ModuleType
+
+from cxsdk.cli import _actions
 
 __all__ = ["ACTIONS", "configure", "run"]
 
@@ -31,17 +31,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """
     Add the arguments.
     """
-    commands = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    for name, purpose in ACTIONS.items():
-        module = _module(name)
-        one = commands.add_parser(
-            name,
-            help=purpose,
-            description=module.__doc__,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        one.add_argument("path", type=Path, metavar="PATH", help="a TOML file or a folder of them")
-        module.configure(one)
+    _actions.add(parser, __name__, ACTIONS, _path)
+
+
+def _path(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", type=Path, metavar="PATH", help="a TOML file or a folder of them")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -52,9 +46,5 @@ def run(options: argparse.Namespace) -> int:
         ConfigurationError: a path or an argument is wrong.
         ExtraMissingError: a package of an extra is missing.
     """
-    code: int = _module(options.action).run(options)
+    code: int = _actions.module(__name__, options.action).run(options)
     return code
-
-
-def _module(action: str) -> ModuleType:
-    return importlib.import_module(f"cxsdk.cli.prompts.{action}")

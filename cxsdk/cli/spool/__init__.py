@@ -20,10 +20,8 @@ living process except where it says so. Nothing a customer said or did is shown 
 from __future__ import annotations
 
 import argparse
-import importlib
-from types import ModuleType
 
-from cxsdk.cli import _screen
+from cxsdk.cli import _actions, _screen
 from cxsdk.cli.spool._choice import add_filters, places, root_of
 from cxsdk.errors import ConfigurationError
 
@@ -48,17 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """
     Add the arguments.
     """
-    commands = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    for name, purpose in ACTIONS.items():
-        module = _module(name)
-        one = commands.add_parser(
-            name,
-            help=purpose,
-            description=module.__doc__,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        add_filters(one)
-        module.configure(one)
+    _actions.add(parser, __name__, ACTIONS, add_filters)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -75,9 +63,5 @@ def run(options: argparse.Namespace) -> int:
     # A service makes it with its first event, so it may be missing; a typing error looks the same.
     if not root.exists() and options.action != "ls":
         _screen.note(f"{root}: no such folder, so nothing is spooled")
-    code: int = _module(options.action).run(options, list(places(options)))
+    code: int = _actions.module(__name__, options.action).run(options, list(places(options)))
     return code
-
-
-def _module(action: str) -> ModuleType:
-    return importlib.import_module(f"cxsdk.cli.spool.{action}")
