@@ -59,6 +59,8 @@ class Lost:
     touchpoint: str
     count: int
     last: int
+    sink: str | None = None
+    """The one destination that lost them, where others have them; it may be another than this."""
 
 
 @attrs.define(frozen=True)
@@ -66,7 +68,8 @@ class Gap:
     """
     Sequence numbers of one producer's lane that never arrived.
 
-    *missing* lie between the first and the last that did; *covered* of them a loss record names.
+    *missing* lie between the first and the last that did; *covered* of them a loss record names,
+    *by_sink* of these one that says which destination lost them.
     """
 
     instance: str
@@ -75,6 +78,7 @@ class Gap:
     high: int
     missing: int
     covered: int
+    by_sink: int = 0
 
     @property
     def unaccounted(self) -> int:
@@ -110,9 +114,11 @@ class Record:
     @property
     def lost(self) -> int:
         """
-        Return how many events producers said they gave up.
+        Return how many events producers said they gave up: those that no destination got, and of
+        what single ones lost as many as are missing here.
         """
-        return sum(one.count for one in self.losses)
+        everywhere = sum(one.count for one in self.losses if one.sink is None)
+        return everywhere + sum(one.by_sink for one in self.gaps)
 
     @property
     def unaccounted(self) -> int:
@@ -148,26 +154,28 @@ def _losses(db: sqlite3.Connection, since: int) -> tuple[Lost, ...]:
     rows = db.execute(
         "SELECT json_extract(body, '$.data.reason'), json_extract(body, '$.data.family'),"
         " json_extract(body, '$.data.touchpoint'), CAST(total(json_extract(body, '$.data.count'))"
-        " AS INTEGER) AS n, max(time) FROM events WHERE family = 'loss' AND time >= ? GROUP BY 1, 2, 3"
-        " ORDER BY n DESC, 1, 2, 3",
+        " AS INTEGER) AS n, max(time), json_extract(body, '$.data.sink') AS sink FROM events"
+        " WHERE family = 'loss' AND time >= ? GROUP BY 1, 2, 3, sink ORDER BY n DESC, 1, 2, 3, sink",
         (since,),
     )
     return tuple(Lost(*row) for row in rows)
 
 
-def _covered(db: sqlite3.Connection) -> dict[tuple[str, str], int]:
+def _covered(db: sqlite3.Connection) -> dict[tuple[str, str, bool], int]:
     """
-    Return what loss records name, per producer and the lane that the lost events were on.
+    Return what loss records name, per producer, the lane that the lost events were on, and
+    whether one destination lost them or all.
     """
     rows = db.execute(
         "SELECT instance, json_extract(body, '$.data.family'),"
+        " json_extract(body, '$.data.sink') IS NOT NULL,"
         " CAST(total(json_extract(body, '$.data.count')) AS INTEGER) FROM events"
-        " WHERE family = 'loss' AND instance IS NOT NULL GROUP BY 1, 2"
+        " WHERE family = 'loss' AND instance IS NOT NULL GROUP BY 1, 2, 3"
     )
-    covered: dict[tuple[str, str], int] = {}
-    for instance, family, n in rows:
-        lane = "bulk" if family in _BULK else "vital"
-        covered[instance, lane] = covered.get((instance, lane), 0) + n
+    covered: dict[tuple[str, str, bool], int] = {}
+    for instance, family, is_of_sink, n in rows:
+        place = (instance, "bulk" if family in _BULK else "vital", bool(is_of_sink))
+        covered[place] = covered.get(place, 0) + n
     return covered
 
 
@@ -179,8 +187,10 @@ def _gaps(db: sqlite3.Connection) -> tuple[Gap, ...]:
         " ORDER BY last DESC"
     ):
         missing = high - low + 1 - events
-        named = min(missing, covered.get((instance, lane), 0))
-        found.append(Gap(instance, lane, low, high, missing, named))
+        named = min(missing, covered.get((instance, lane, False), 0))
+        # Which of the destinations this is nobody here knows; only what is missing was lost here.
+        by_sink = min(missing - named, covered.get((instance, lane, True), 0))
+        found.append(Gap(instance, lane, low, high, missing, named + by_sink, by_sink))
     return tuple(found)
 
 

@@ -206,6 +206,21 @@ def test_more_declared_lost_than_missing_hides_nothing_else(keep, facts, figures
     assert figures().record.unaccounted == 1
 
 
+def test_what_another_destination_lost_is_not_missing_here(keep, facts, figures):
+    """A loss that names a sink counts only as far as events are missing here."""
+    keep(
+        facts.interaction(seq=1),
+        facts.interaction(seq=4),
+        facts.loss(9, seq=1, sink="lake"),
+        facts.loss(1, seq=2),
+    )
+    found = figures().record
+    assert (found.lost, found.unaccounted) == (2, 0)
+    (gap,) = found.gaps
+    assert (gap.missing, gap.covered, gap.by_sink) == (2, 2, 1)
+    assert {(lost.count, lost.sink) for lost in found.losses} == {(9, "lake"), (1, None)}
+
+
 def test_refusals_say_when_they_are_not_all(tmp_path, clock):
     """Once old refusals were let go the number is a lower bound."""
     store = Store(tmp_path / "x.db", refusals_kept=2, clock=clock)
