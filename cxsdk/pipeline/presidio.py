@@ -48,20 +48,17 @@ def presidio(
 
     def redact(text: str) -> str:
         found = analyzer.analyze(text=text, language=language, entities=wanted)
-        spans = sorted(
-            (
-                (each.start, each.end, each.entity_type)
-                for each in found
-                if each.score >= least_score
-            ),
-            reverse=True,
+        sure = sorted(
+            (each.start, -each.end, str(each.entity_type).lower())
+            for each in found
+            if each.score >= least_score
         )
-        first = len(text)
-        for start, end, kind in spans:
-            # From the end on, so that places before it stay right; of two that overlap the later
-            # one is cut where the earlier one will take over.
-            text = f"{text[:start]}[{str(kind).lower()}]{text[min(end, first) :]}"
-            first = start
-        return text
+        parts, done = [], 0
+        for start, minus_end, kind in sure:
+            # Of those that overlap, such as a host inside of an address, the first one stands.
+            if start >= done:
+                parts += [text[done:start], f"[{kind}]"]
+            done = max(done, -minus_end)
+        return "".join((*parts, text[done:]))
 
     return redact
