@@ -79,7 +79,7 @@ def test_a_body_without_a_length_is_read_where_the_server_ends_it(desk):
     offer = desk.offer()
     body = b"versus=better"
     given = environ("POST", f"/o/{offer.token}", body, CONTENT_LENGTH="")
-    assert call(app, given)[0] == "422 Unprocessable Entity"
+    assert call(app, given)[0].startswith("422 ")  # its words are the version's
     given = environ(
         "POST", f"/o/{offer.token}", body, CONTENT_LENGTH="", **{"wsgi.input_terminated": True}
     )
