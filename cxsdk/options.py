@@ -243,11 +243,25 @@ class PrivacyOptions:
 
 
 def _keys(value: Any) -> Any:
-    return (value,) if isinstance(value, bytes) else tuple(value)
+    return (value,) if isinstance(value, (bytes, str)) else tuple(value)
+
+
+def _prompts(value: Any) -> Any:
+    # Told by what they have: importing the room of prompts is for those who ask.
+    is_one = isinstance(value, str) or not hasattr(value, "__iter__")
+    found = (value,) if is_one else tuple(value)
+    if is_one or not all(hasattr(each, "questions") for each in found):
+        raise ConfigurationError(
+            f"prompts: expected a list of Prompt, got {value!r:.80}; files= takes a path"
+        )
+    return found
 
 
 def _secrets(_: Any, __: attrs.Attribute[Any], value: tuple[bytes, ...]) -> None:
-    if any(not isinstance(key, bytes) or len(key) < 16 for key in value):
+    for key in value:
+        if not isinstance(key, bytes):
+            raise ConfigurationError(f"keys: expected bytes, got {type(key).__name__}")
+    if any(len(key) < 16 for key in value):
         raise ConfigurationError("keys: expected secrets of at least 16 bytes each")
 
 
@@ -260,7 +274,7 @@ class PromptOptions:
     files: Path | None = attrs.field(default=None, converter=_path)
     """A TOML file or a folder of them."""
 
-    prompts: Sequence[Prompt] = attrs.field(default=(), converter=tuple)
+    prompts: Sequence[Prompt] = attrs.field(default=(), converter=_prompts)
     """Prompts made in code, beside those of *files*."""
 
     store: str | CapStore = ""

@@ -45,6 +45,10 @@ _EXTRAS = {
     "kafka": ("confluent-kafka",),
     "nats": ("nats-py",),
     "sql": ("sqlalchemy",),
+    "prompts": ("itsdangerous", "jinja2"),
+    "postgres": ("psycopg",),
+    "redis": ("redis",),
+    "presidio": ("presidio-analyzer",),
 }
 _SKEW_S = 5.0
 _OWN_VARIABLES = frozenset(row.env for row in (*SETTINGS, *SWITCHES))

@@ -9,8 +9,9 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, time
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import attrs
 
@@ -29,6 +30,7 @@ from cxsdk.prompts.rules import RULES, Rule, rule_from
 
 __all__ = ["Entry", "load", "read"]
 
+T = TypeVar("T")
 _Read: TypeAlias = Callable[[Any, str], Any]
 """(value of TOML, its place) → value of the model; raises `ConfigurationError` with the place."""
 
@@ -41,7 +43,7 @@ TEMPLATES: Mapping[str, Callable[..., tuple[Question, ...]]] = {"umux_lite": umu
 @attrs.define(frozen=True)
 class Entry:
     """
-    What one table of a file says: a prompt, or what is wrong with it.
+    What one table of a file says: a prompt, or one thing that is wrong with it.
     """
 
     path: Path
@@ -70,7 +72,7 @@ def load(path: str | Path) -> list[Prompt]:
 
 def read(path: str | Path) -> list[Entry]:
     """
-    Return each prompt of a file or folder, or what is wrong with it.
+    Return each prompt of a file or folder, or all that is wrong with it, an entry each.
 
     Raises:
         ConfigurationError: there is no such file or folder, or no ``*.toml`` in it.
@@ -106,9 +108,10 @@ def _entries(file: Path) -> Iterable[Entry]:
         try:
             yield Entry(file, key, _prompt(key, table))
         except ConfigurationError as error:
-            words = str(error).removeprefix(f"prompt {key!r}: ")
-            wrong = ConfigurationError(f"{file}: prompt {key!r}: {words}")
-            yield Entry(file, key, error=wrong)
+            for each in _all_of(error):
+                words = str(each).removeprefix(f"prompt {key!r}: ")
+                wrong = ConfigurationError(f"{file}: prompt {key!r}: {words}")
+                yield Entry(file, key, error=wrong)
 
 
 def _prompt(key: str, table: Any) -> Prompt:
@@ -136,6 +139,36 @@ def _prompt(key: str, table: Any) -> Prompt:
 # ---- reading values -------------------------------------------------------------------------
 
 
+class _SeveralError(ConfigurationError):
+    """
+    All that is wrong with a table; reads as the first of it.
+    """
+
+    def __init__(self, errors: list[ConfigurationError]) -> None:
+        super().__init__(str(errors[0]))
+        self.errors = errors
+
+
+def _all_of(error: ConfigurationError) -> list[ConfigurationError]:
+    return error.errors if isinstance(error, _SeveralError) else [error]
+
+
+def _gathered(reads: Iterable[Callable[[], T]]) -> list[T]:
+    """
+    Return what each of *reads* returns; what is wrong with one hides nothing of the others.
+    """
+    found: list[T] = []
+    wrong: list[ConfigurationError] = []
+    for read_one in reads:
+        try:
+            found.append(read_one())
+        except ConfigurationError as error:
+            wrong += _all_of(error)
+    if wrong:
+        raise _SeveralError(wrong)
+    return found
+
+
 def _need(ok: object, place: str, expected: str, got: Any) -> None:
     if not ok:
         said = "" if got is None else f", got {got!r:.80}"
@@ -156,11 +189,12 @@ def _known(name: str, names: Iterable[str], place: str, what: str) -> None:
 
 def _fields(table: Any, readers: Mapping[str, _Read], place: str) -> dict[str, Any]:
     _need(isinstance(table, Mapping), place, "a table", table)
-    found = {}
-    for name, value in table.items():
+
+    def field(name: str, value: Any) -> tuple[str, Any]:
         _known(name, readers, place, "field")
-        found[name] = readers[name](value, f"{place}.{name}" if place else name)
-    return found
+        return name, readers[name](value, f"{place}.{name}" if place else name)
+
+    return dict(_gathered(partial(field, *each) for each in table.items()))
 
 
 def _text(value: Any, place: str) -> str:
@@ -266,7 +300,8 @@ def _many(reader: _Read) -> _Read:
 
     def made(value: Any, place: str) -> list[Any]:
         _need(isinstance(value, list), place, f"[[{place}]], a list of tables", value)
-        return [reader(each, f"{place}[{at}]") for at, each in enumerate(value)]
+        items = enumerate(value)
+        return _gathered(partial(reader, each, f"{place}[{at}]") for at, each in items)
 
     return made
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -34,6 +34,11 @@ _WHERE_OPS = ("eq", "ne", "in", "not_in", "gt", "lt", "exists", "contains")
 def _need(ok: object, field: str, expected: str, got: Any) -> None:
     if not ok:
         raise ConfigurationError(f"{field}: expected {expected}, got {got!r:.80}")
+
+
+def _listed(value: Any) -> Any:
+    # What is no list stays as it is, so that its check can name the field.
+    return value if isinstance(value, str) or not isinstance(value, Iterable) else tuple(value)
 
 
 def _seconds(value: Any, field: str, *, zero: bool = True) -> None:
@@ -74,7 +79,7 @@ class Trigger:
     delay: float = 0.0
     """Seconds after it before anybody is asked; kept over restarts."""
 
-    cancel_on: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    cancel_on: tuple[str, ...] = attrs.field(default=(), converter=_listed)
     """Touchpoints or families (``problem``) of events of this customer that call the wait off."""
 
     def __attrs_post_init__(self) -> None:
@@ -82,6 +87,8 @@ class Trigger:
         _need(type(self.count) is int and self.count >= 1, "trigger.count", "1 or more", self.count)
         _seconds(self.within, "trigger.within", zero=False)
         _seconds(self.delay, "trigger.delay")
+        _need(isinstance(self.event, str), "trigger.event", "a touchpoint", self.event)
+        _need(isinstance(self.cancel_on, tuple), "trigger.cancel_on", "a list", self.cancel_on)
         _check_ops(self.where, "trigger.where")
 
     def matches(self, touchpoint: str | None, data: Mapping[str, Any]) -> bool:
@@ -244,6 +251,17 @@ class FollowUp:
         )
 
 
+_LISTS: Mapping[str, type] = {
+    "questions": Question,
+    "eligibility": object,
+    "caps": FrequencyCap,
+    "quotas": QuotaRule,
+    "follow_up": FollowUp,
+    "channels": str,
+    "context_fields": str,
+}
+
+
 @attrs.define(frozen=True, kw_only=True)
 class Prompt:
     """
@@ -256,7 +274,7 @@ class Prompt:
     key: str
     """Its name for good, such as ``checkout_effort``; answers refer to it."""
 
-    questions: Sequence[Question] = attrs.field(converter=tuple)
+    questions: Sequence[Question] = attrs.field(converter=_listed)
     """One to five; the first is what rates and scores are told by."""
 
     title: str = ""
@@ -267,13 +285,13 @@ class Prompt:
     a cap group of its own unless *group* says another."""
 
     group: str = ""
-    channels: tuple[str, ...] = attrs.field(default=("in_app",), converter=tuple)
+    channels: tuple[str, ...] = attrs.field(default=("in_app",), converter=_listed)
     """Of ``in_app email link chat api``."""
 
     trigger: Trigger = attrs.Factory(Trigger)
-    eligibility: Sequence[Rule] = attrs.field(default=(), converter=tuple)
+    eligibility: Sequence[Rule] = attrs.field(default=(), converter=_listed)
     sampling: Sampling = attrs.Factory(Sampling)
-    caps: Sequence[FrequencyCap] = attrs.field(default=(), converter=tuple)
+    caps: Sequence[FrequencyCap] = attrs.field(default=(), converter=_listed)
     """Take the place of the defaults of the same scope (`default_caps`)."""
 
     priority: int = 0
@@ -281,7 +299,7 @@ class Prompt:
 
     starts_at: datetime | None = None
     ends_at: datetime | None = None
-    quotas: Sequence[QuotaRule] = attrs.field(default=(), converter=tuple)
+    quotas: Sequence[QuotaRule] = attrs.field(default=(), converter=_listed)
     offer_ttl: float = 30 * 60.0
     """Seconds in which it can be answered; 14 days on ``email`` and ``link`` unless said."""
 
@@ -289,8 +307,8 @@ class Prompt:
     """Seconds in which an answer may still be changed."""
 
     echo: Echo | None = None
-    follow_up: Sequence[FollowUp] = attrs.field(default=(), converter=tuple)
-    context_fields: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    follow_up: Sequence[FollowUp] = attrs.field(default=(), converter=_listed)
+    context_fields: tuple[str, ...] = attrs.field(default=(), converter=_listed)
     """Names of values that the host may pass to `offer` and texts may show as ``{name}``."""
 
     needs_consent: bool = False
@@ -323,6 +341,7 @@ class Prompt:
 
     def _check(self) -> None:
         _need(isinstance(self.key, str) and _NAME.match(self.key), "key", "a-z, 0-9, _", self.key)
+        self._check_parts()
         _need(0 < len(self.questions) <= 5, "questions", "1 to 5", len(self.questions))
         names = [question.id for question in self.questions]
         _need(len(set(names)) == len(names), "questions", "each id once", names)
@@ -333,8 +352,9 @@ class Prompt:
             condition = question.show_if
             if condition is not None:
                 earlier = names[:at]
+                place = f"question {question.id!r}: show_if.question"
                 known = condition.question in earlier
-                _need(known, f"question {question.id!r}: show_if", f"one of {earlier}", condition)
+                _need(known, place, f"an earlier question of {earlier}", condition.question)
         _need(self.scope in SCOPES, "scope", f"one of {SCOPES}", self.scope)
         _need(self.status in STATUSES, "status", f"one of {STATUSES}", self.status)
         bad = [name for name in self.channels if name not in CHANNELS]
@@ -350,6 +370,17 @@ class Prompt:
             unknown = [name for name in follow.when if name not in names]
             _need(not unknown, "follow_up.when", f"questions of {names}", unknown)
         self._check_locales(set(names))
+
+    def _check_parts(self) -> None:
+        for name, kind in _LISTS.items():
+            value = getattr(self, name)
+            fits = isinstance(value, tuple) and all(isinstance(each, kind) for each in value)
+            _need(fits, name, f"a list of {kind.__name__}", value)
+        bad = [each for each in self.eligibility if not hasattr(each, "allows")]
+        _need(not bad, "eligibility", "rules of cxsdk.prompts.rules", bad)
+        for name, one in (("trigger", Trigger), ("sampling", Sampling), ("echo", Echo | None)):
+            value = getattr(self, name)
+            _need(isinstance(value, one), name, f"{name.title()}(…)", value)
 
     def _check_locales(self, names: set[str]) -> None:
         for language, texts in self.locales.items():

@@ -167,8 +167,10 @@ class Question:
             raise _wrong(self.id, "text", f"the question itself: {self.kind} has no wording", "")
         for name in ("text", "help", "low_label", "high_label"):
             value = getattr(self, name)
-            if not isinstance(value, str) or len(value) > 500:
-                raise _wrong(self.id, name, "at most 500 characters", type(value).__name__)
+            if not isinstance(value, str):
+                raise _wrong(self.id, name, "text", value)
+            if len(value) > 500:
+                raise _wrong(self.id, name, "at most 500 characters", len(value))
         if not isinstance(self.max_chars, int) or not 1 <= self.max_chars <= 2000:
             raise _wrong(self.id, "max_chars", "1 to 2000", self.max_chars)
 

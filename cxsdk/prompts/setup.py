@@ -85,17 +85,21 @@ def open_cap_store(settings: Settings) -> CapStore:
         return open_store(wanted)
     if not wanted and settings.spool.mode == "memory":
         return open_store("memory:")
+    # A disk that refuses must not keep a host from starting: its store will be unavailable, and
+    # nobody is asked.
+    with contextlib.suppress(OSError):
+        _made(settings)
     return open_store("sqlite:", default_path=_folder(settings) / "caps.db")
 
 
 def _folder(settings: Settings) -> Path:
     root = settings.spool.directory or directory.default_root()
-    parts = (_FOLDER, settings.service, settings.environment)
-    # A disk that refuses must not keep a host from starting: its store will be unavailable, and
-    # nobody is asked.
-    with contextlib.suppress(OSError):
-        return directory.ensure(root, *parts)
-    return root.joinpath(*parts)
+    return root.joinpath(_FOLDER, settings.service, settings.environment)
+
+
+def _made(settings: Settings) -> Path:
+    root = settings.spool.directory or directory.default_root()
+    return directory.ensure(root, _FOLDER, settings.service, settings.environment)
 
 
 def _keys(settings: Settings) -> tuple[bytes, ...]:
@@ -106,7 +110,7 @@ def _keys(settings: Settings) -> tuple[bytes, ...]:
     if settings.spool.mode == "memory":
         return (os.urandom(32),)
     try:
-        return (_kept_key(_folder(settings) / "key"),)
+        return (_kept_key(_made(settings) / "key"),)
     except OSError as error:
         voice.say(
             logging.WARNING,

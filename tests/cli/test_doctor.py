@@ -7,10 +7,13 @@ from __future__ import annotations
 import json
 import threading
 import time
+import tomllib
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 
+from cxsdk.cli import _checks
 from cxsdk.collector import Collector
 from cxsdk.testing.faults import FaultCollector, status
 
@@ -193,3 +196,10 @@ def test_a_living_service_on_hold_is_explained(doctor, leave):
     assert "is on hold: http 401" in problems(findings)["delivery"]["words"]
     assert "5 events wait, none is lost" in problems(findings)["delivery"]["words"]
     assert "CXSDK_API_KEY" in problems(findings)["delivery"]["todo"]
+
+
+def test_it_knows_every_extra():
+    """What may be installed besides is what the package declares."""
+    root = Path(__file__).parent.parent.parent
+    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
+    assert set(_checks._EXTRAS) == project["optional-dependencies"].keys() - {"all"}

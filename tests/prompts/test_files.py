@@ -454,6 +454,25 @@ def test_one_wrong_prompt_hides_no_other(file, tmp_path):
     ]
 
 
+def test_one_wrong_field_hides_no_other(file):
+    """A table with several slips is told all of them at once."""
+    path = file(
+        prompt(
+            "titel = 'x'\n[p.trigger]\nevnt = 'a'\ndelay = '2 days'",
+            f"{Q}kind = 'cse'\n[[p.caps]]\nscope = 'promt'\n[[p.caps]]\nwithin = '60 days'",
+        )
+    )
+    said = [str(one.error).removeprefix(f"{path}: prompt 'p': ") for one in read(path)]
+    assert [words.partition(":")[0] for words in said] == [
+        "field 'titel' is unknown; did you mean 'title'?",
+        "trigger",
+        "trigger.delay",
+        "question 'q'",
+        "caps[0].scope",
+        "caps[1].within",
+    ]
+
+
 def test_the_files_of_the_reference_are_right(tmp_path):
     """What the page shows loads, and it names every field, rule and unit that there is."""
     import re

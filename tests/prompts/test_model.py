@@ -58,8 +58,19 @@ BOTH = [Choice(id="a", label="A"), Choice(id="b", label="B")]
         ({"locales": {"de": {"questions": {"q": {"txt": ""}}}}}, "locales.de.questions.q"),
         (
             {"questions": [Question(id="q", show_if=ShowIf(question="later", value=1))]},
-            "question 'q': show_if",
+            r"question 'q': show_if.question: expected an earlier question of \[\], got 'later'",
         ),
+        ({"trigger": "checkout.pay"}, r"trigger: expected Trigger\(…\), got 'checkout.pay'"),
+        ({"sampling": 0.1}, r"sampling: expected Sampling\(…\), got 0.1"),
+        ({"echo": 86_400}, r"echo: expected Echo\(…\), got 86400"),
+        ({"questions": ONE[0]}, "questions: expected a list of Question, got Question"),
+        (
+            {"questions": [{"id": "q"}]},
+            "questions: expected a list of Question, got \\({'id': 'q'},",
+        ),
+        ({"channels": "email"}, "channels: expected a list of str, got 'email'"),
+        ({"caps": FrequencyCap()}, "caps: expected a list of FrequencyCap, got FrequencyCap"),
+        ({"eligibility": ["tenure"]}, "eligibility: expected rules of cxsdk.prompts.rules, got"),
     ],
 )
 def test_what_is_wrong_is_named(fields, words):
@@ -90,7 +101,9 @@ def test_what_is_wrong_is_named(fields, words):
             "none 'other'",
         ),
         (lambda: Question(id="q", kind="text", text="?", max_chars=5000), "max_chars"),
-        (lambda: Question(id="q", text="x" * 501), "500 characters"),
+        (lambda: Question(id="q", text="x" * 501), "at most 500 characters, got 501"),
+        (lambda: Question(id="q", text=7), "text: expected text, got 7"),
+        (lambda: Trigger(cancel_on="problem"), "trigger.cancel_on: expected a list, got 'problem'"),
         (lambda: Question(id="q", show_if=ShowIf(question="a", op="like")), "show_if.op"),
         (lambda: Question(id="q", show_if=ShowIf(question="a", op="at_most", value="3")), "number"),
         (lambda: Trigger(outcome="great"), "trigger.outcome"),

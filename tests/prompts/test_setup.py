@@ -59,7 +59,25 @@ def test_a_disk_that_refuses_keeps_nobody_from_starting(tmp_path, caplog):
     with client.scope(customer="c1"):
         assert client.prompts.offer("loyalty").reason == "store_unavailable"
     assert "PromptOptions(keys=" in caplog.text
+    assert "Not a directory" in caplog.text
+    assert "No such file" not in caplog.text
     client.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"prompts": ONE[0]}, r"prompts: expected a list of Prompt, got Prompt\("),
+        ({"prompts": "prompts.toml"}, "got 'prompts.toml'; files= takes a path"),
+        ({"prompts": [{"key": "a"}]}, "prompts: expected a list of Prompt"),
+        ({"keys": "a secret of more than 16"}, "keys: expected bytes, got str"),
+        ({"keys": [b"short"]}, "keys: expected secrets of at least 16 bytes"),
+    ],
+)
+def test_options_name_what_they_expected(options, words):
+    """A prompt that stands alone, a path in the wrong place, a secret as text."""
+    with pytest.raises(ConfigurationError, match=words):
+        cx.PromptOptions(**options)
 
 
 def test_tokens_are_signed_under_what_the_team_has(tmp_path):
