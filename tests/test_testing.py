@@ -58,6 +58,19 @@ def test_blocks_may_stand_inside_of_each_other() -> None:
     )
 
 
+def test_listeners_hear_of_captured_events() -> None:
+    """What prompts and a team's own listeners wait for happens in tests as well."""
+    heard: list[str] = []
+    client = cx.Client("shop", collector="null:", listeners=[lambda event: heard.append(event.id)])
+    with capture() as events:
+        client.record("checkout.pay", customer="c1")
+        with client.interaction("checkout.pay", customer="c1"):
+            pass
+    assert [event.id for event in events] == heard
+    assert len(heard) == 2
+    client.close()
+
+
 def test_one_says_what_was_there_instead(cx_events: Captured) -> None:
     """one() fails with the types that were captured."""
     cx.reaction("renew", customer="u1")

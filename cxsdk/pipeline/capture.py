@@ -307,6 +307,8 @@ class Capture:
         if diversions:
             for divert in diversions:
                 divert(payload)
+            if self.listeners:
+                self._tell(payload)
             return False
         if self._spool is None:
             return self._drop("no_collector")

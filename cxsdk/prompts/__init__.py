@@ -50,6 +50,7 @@ __all__ = [
     "explain",
     "find",
     "forget",
+    "known_as",
     "offer",
     "opt_out",
     "remember",
@@ -192,6 +193,14 @@ def explain(key: str, **how: Any) -> list[Verdict]:
     """
     found = default_engine()
     return [] if found is None else found.explain(key, **how)
+
+
+def known_as(customer: Any = None, *, anonymous: str | None = None) -> dict[str, str]:
+    """
+    Return a customer as `run_due` hands them to *send*; see `Engine.known_as`.
+    """
+    found = default_engine()
+    return {} if found is None else found.known_as(customer, anonymous=anonymous)
 
 
 def opt_out(customer: Any = None, *, anonymous: str | None = None) -> None:

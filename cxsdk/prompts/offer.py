@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 import msgspec
 
-from cxsdk.asking import OfferState
+from cxsdk.asking import OPEN, OfferState
 from cxsdk.pipeline.customers import Known
 from cxsdk.prompts.model import Prompt
 
@@ -108,6 +108,13 @@ class Offer:
 
     bound: Bound | None = attrs.field(default=None, repr=False, eq=False)
     """What it is bound to; no face shows it."""
+
+    @property
+    def is_open(self) -> bool:
+        """
+        Say whether it still waited for an answer when it was read.
+        """
+        return self.state in OPEN
 
     @property
     def version(self) -> str:

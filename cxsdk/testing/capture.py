@@ -59,7 +59,8 @@ def capture(*, strict: bool = True) -> Iterator[Captured]:
     """
     Divert the events of every client into a list; nothing is spooled or sent.
 
-    Every event is read back with the strict codec, so a captured event is a valid one.
+    Every event is read back with the strict codec, so a captured event is a valid one. Listeners
+    hear of it as of one that was kept, so that prompts which wait for an event are asked in tests.
 
     Args:
         strict: raise what production would only count and log, for the default client and for
