@@ -13,7 +13,7 @@ import cxsdk as cx
 from cxsdk.cli._asking import prompts as looked_at
 from cxsdk.config import resolve
 from cxsdk.errors import ConfigurationError
-from cxsdk.prompts import Prompt, Question
+from cxsdk.prompts import Prompt, Question, Trigger
 from cxsdk.prompts.setup import open_engine
 
 ONE = [Prompt(key="loyalty", scope="relational", questions=[Question(id="q")])]
@@ -145,3 +145,40 @@ def test_a_key_file_that_was_damaged_is_said(tmp_path):
     (folder / "key").write_bytes(b"short")
     with pytest.raises(ConfigurationError, match="is damaged; remove it"):
         open_engine(settings, lambda: None, None)
+
+
+@pytest.mark.parametrize(
+    ("key", "is_hidden"), [(b"a privacy key of the team", True), (None, False)]
+)
+def test_a_host_finds_whom_to_write(key, is_hidden):
+    """`known_as` says a customer as `run_due` does, with a key and without one."""
+    prompt = Prompt(
+        key="delivery",
+        channels=["email"],
+        trigger=Trigger(event="parcel.handover"),
+        questions=[Question(id="q")],
+    )
+    client = cx.Client(
+        "shop",
+        collector="memory:",
+        privacy=cx.PrivacyOptions(key=key),
+        prompts=cx.PromptOptions(prompts=[prompt], store="memory:", deadline=5.0),
+    )
+    client.record("parcel.handover", customer="u-17")
+    written = []
+    assert client.prompts.run_due(lambda offer, customer: written.append(customer)) == 1
+    assert [client.prompts.known_as("u-17")] == written
+    assert ("u-17" not in str(written)) is is_hidden
+    client.close()
+
+
+def test_an_offer_says_whether_it_waits(tmp_path):
+    """`find` gives a page that is loaded again what it showed, until it was answered."""
+    options = cx.PromptOptions(prompts=ONE, store="memory:", deadline=5.0)
+    client = cx.Client("shop", collector="memory:", spool=spool(tmp_path), prompts=options)
+    offer = client.prompts.offer("loyalty", customer="c1")
+    assert offer.is_open
+    assert client.prompts.find(offer.token).is_open
+    client.prompts.submit(offer.token, {"q": "better"})
+    assert not client.prompts.find(offer.token).is_open
+    client.close()

@@ -239,6 +239,10 @@ class Shop:
         def thanks():
             return "<!doctype html><html lang=en><title>Thanks</title><h1>Back in the shop</h1>"
 
+        @app.get("/question")
+        def question():
+            return desk.offer("score").as_json("/cx")
+
         @app.get("/favicon.ico")
         def icon():
             return "", 204
