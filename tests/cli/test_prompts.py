@@ -250,6 +250,9 @@ def test_explain_names_each_rule(prompts, file):
     assert code == 0
     assert out.endswith(f"effort {load(path)[0].version}: would be asked\n")
     assert "sampling" in out
+    assert "without --store and CXSDK_CAP_STORE nobody was ever asked" in out
+    _, out, _ = prompts("explain", path, "effort", "--customer", "u-17", "--store", "memory:")
+    assert "nobody was ever asked" not in out
     _, out, _ = prompts("explain", path, "effort", "--customer", "u-17", "--after", "search")
     assert out.endswith(": would not be asked: trigger_mismatch\n")
 

@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
         *deciding.verdicts(prompt, asked, history),
         *deciding.cap_verdicts(prompt, asked, history),
     ]
-    _show(options, prompt, found)
+    _show(options, prompt, found, has_memory=store is not None)
     return 0
 
 
@@ -109,7 +109,9 @@ def _asked(options: argparse.Namespace, prompt: Prompt, customers: Customers) ->
     )
 
 
-def _show(options: argparse.Namespace, prompt: Prompt, found: list[Verdict]) -> None:
+def _show(
+    options: argparse.Namespace, prompt: Prompt, found: list[Verdict], *, has_memory: bool
+) -> None:
     reason = deciding.first_reason(found)
     if options.json:
         verdicts: list[Any] = [
@@ -123,5 +125,7 @@ def _show(options: argparse.Namespace, prompt: Prompt, found: list[Verdict]) -> 
         ("rule", "says", "reason"),
         [(one.rule, "no" if one.reason else "yes", one.reason) for one in found],
     )
+    if not has_memory:
+        print("without --store and CXSDK_CAP_STORE nobody was ever asked")
     said = f"would not be asked: {reason}" if reason else "would be asked"
     print(f"{prompt.key} {prompt.version}: {said}")
