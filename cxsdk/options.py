@@ -285,7 +285,8 @@ class PromptOptions:
         default=(), repr=False, converter=_keys, validator=_secrets
     )
     """Secrets that sign tokens, the newest last, at least 16 bytes each; one may stand alone.
-    Empty: one made from ``privacy.key``, or a file beside the spool."""
+    Empty: one made from ``privacy.key``, or a file beside the spool. In the variable they are
+    separated by commas."""
 
     deadline: float = attrs.field(default=0.05, validator=_positive)
     """Seconds that a page waits for a decision, at most; then nobody is asked."""

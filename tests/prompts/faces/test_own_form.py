@@ -32,3 +32,20 @@ def test_the_script_of_the_page_fetches_draws_and_answers(desk, shop, chromium):
     finally:
         tab.close()
     assert desk.events.one("feedback").data.answers[0].value == 8
+
+
+def test_a_fragment_that_is_put_in_later_works_at_once(desk, shop, chromium):
+    """Where the module is there already, inserting the HTML of an offer is all."""
+    html = str(desk.offer("score").as_html("/cx", assets=False))
+    tab = chromium.new_page()
+    try:
+        tab.goto(f"{shop.url}/thanks")
+        tab.add_script_tag(url="/cx/static/cx-prompt.js", type="module")
+        tab.evaluate("(html) => document.body.insertAdjacentHTML('beforeend', html)", html)
+        tab.click("label:has([name=score][value='9'])")
+        tab.click("button[value=answer]")
+        tab.locator("cx-prompt", has_text="Thank you").wait_for(timeout=5000)
+        assert tab.url == f"{shop.url}/thanks"
+    finally:
+        tab.close()
+    assert desk.events.one("feedback").data.answers[0].value == 9

@@ -195,7 +195,10 @@ from tests.prompts.faces.conftest import Desk
 
 with capture(strict=False) as events:
     desk = Desk(events)
-    urlpatterns = [re_path(r"^cx(?P<path>/.*)$", view(desk.engine, returns=["/thanks"]))]
+    urlpatterns = [
+        re_path(r"^cx(?P<path>/.*)$", view(desk.engine, returns=["/thanks"])),
+        re_path(r"^behind(?P<path>/.*)$", view(desk.engine, mount="/shop/cx")),
+    ]
     page = Template("{% load cx_prompts %}<p>{% cx_prompt what customer=who return_to='/thanks' %}</p>")
     assert page.render(Context({"what": "versus", "who": "u-0"})) == "<p></p>"  # no such prompt
     use(desk.engine, base="/cx")
@@ -211,6 +214,8 @@ with capture(strict=False) as events:
     browser = Browser(enforce_csrf_checks=True)
     found = browser.get(f"/cx/o/{offer.token}")
     assert found.status_code == 200 and f'action="/cx/o/{offer.token}"' in found.content.decode()
+    proxied = browser.get(f"/behind/o/{offer.token}").content.decode()
+    assert f'action="/shop/cx/o/{offer.token}"' in proxied
     done = browser.post(
         f"/cx/o/{offer.token}",
         "versus=better&score=6&how=ad&cx-return=/thanks",

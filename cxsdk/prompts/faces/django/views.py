@@ -17,7 +17,11 @@ __all__ = ["view"]
 
 
 def view(
-    engine: Source = default_engine, *, origins: Collection[str] = (), returns: Collection[str] = ()
+    engine: Source = default_engine,
+    *,
+    origins: Collection[str] = (),
+    returns: Collection[str] = (),
+    mount: str | None = None,
 ) -> Callable[[HttpRequest, str], HttpResponse]:
     """
     Return the endpoint as a view; see `respond`. Its route names the path below the mount::
@@ -26,8 +30,11 @@ def view(
 
     It is exempt from Django's CSRF check: no cookie is read, the token is the right to answer, and
     the origin is checked.
+
+    Args:
+        mount: where browsers find it; None: where the route is.
     """
-    endpoint = Endpoint(source=engine, origins=origins, returns=returns, mount=None)
+    endpoint = Endpoint(source=engine, origins=origins, returns=returns, mount=mount)
 
     @csrf_exempt  # type: ignore[untyped-decorator]
     def prompts(request: HttpRequest, path: str) -> HttpResponse:
