@@ -7,7 +7,7 @@ Asking: prompts in context, decided on the server, fair to the customer.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from cxsdk import _current
 from cxsdk.prompts.model import (
@@ -19,7 +19,7 @@ from cxsdk.prompts.model import (
     Sampling,
     Trigger,
 )
-from cxsdk.prompts.offer import Offer, Receipt, Suppressed
+from cxsdk.prompts.offer import Offer, Receipt, Suppressed, Whom
 from cxsdk.prompts.question import Choice, Question, ShowIf, umux_lite
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def default_engine() -> Engine | None:
     return found
 
 
-def offer(key: str | None = None, **how: Any) -> Offer | Suppressed:
+def offer(key: str | None = None, **how: Unpack[Whom]) -> Offer | Suppressed:
     """
     Decide whether to ask, now; see `Engine.offer`.
     """
@@ -81,7 +81,7 @@ def offer(key: str | None = None, **how: Any) -> Offer | Suppressed:
     return Suppressed("not_initialised", key or "") if found is None else found.offer(key, **how)
 
 
-async def aoffer(key: str | None = None, **how: Any) -> Offer | Suppressed:
+async def aoffer(key: str | None = None, **how: Unpack[Whom]) -> Offer | Suppressed:
     """
     Like `offer`, without blocking the event loop.
     """
@@ -187,7 +187,7 @@ def tag(base: str = "/cx") -> Tag:
     return Tag(default_engine, base=base)
 
 
-def explain(key: str, **how: Any) -> list[Verdict]:
+def explain(key: str, **how: Unpack[Whom]) -> list[Verdict]:
     """
     Return what each rule says for a customer; see `Engine.explain`.
     """

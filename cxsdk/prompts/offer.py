@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import attrs
 import msgspec
@@ -20,7 +20,23 @@ if TYPE_CHECKING:
 
     from cxsdk.prompts.faces.letter import Letter
 
-__all__ = ["Bound", "Offer", "Receipt", "Suppressed"]
+__all__ = ["Bound", "Offer", "Receipt", "Suppressed", "Whom"]
+
+
+class Whom(TypedDict, total=False):
+    """
+    Whom `Engine.offer` asks, about what and where; what is not said is the scope's.
+    """
+
+    about: Any
+    customer: Any
+    anonymous: str | None
+    account: Any
+    session: str | None
+    channel: str
+    locale: str | None
+    context: Mapping[str, Any] | None
+    attributes: Mapping[str, Any] | None
 
 
 class Bound(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -4,6 +4,7 @@ From settings to an engine: what is wrong is said at ``init``, what a disk refus
 
 from __future__ import annotations
 
+import inspect
 import os
 import stat
 
@@ -14,6 +15,8 @@ from cxsdk.cli._asking import prompts as looked_at
 from cxsdk.config import resolve
 from cxsdk.errors import ConfigurationError
 from cxsdk.prompts import Prompt, Question, Trigger
+from cxsdk.prompts.offer import Whom
+from cxsdk.prompts.reserving import asked_of
 from cxsdk.prompts.setup import open_engine
 
 ONE = [Prompt(key="loyalty", scope="relational", questions=[Question(id="q")])]
@@ -182,3 +185,10 @@ def test_an_offer_says_whether_it_waits(tmp_path):
     client.prompts.submit(offer.token, {"q": "better"})
     assert not client.prompts.find(offer.token).is_open
     client.close()
+
+
+def test_the_names_that_offer_takes_are_typed():
+    """An editor completes, and a type checker refuses, what the engine takes and what not."""
+    taken = inspect.signature(asked_of).parameters.values()
+    names = {each.name for each in taken if each.kind is each.KEYWORD_ONLY}
+    assert Whom.__annotations__.keys() == names | {"about", "context"}
