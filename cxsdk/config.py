@@ -105,6 +105,7 @@ SETTINGS: tuple[Setting, ...] = (
     _row("prompts.files", "CXSDK_PROMPTS"),
     _row("prompts.store", "CXSDK_CAP_STORE"),
     _row("prompts.keys", "CXSDK_PROMPT_KEYS", _secrets),
+    _row("prompts.deadline", "CXSDK_PROMPT_DEADLINE", float),
     _row("capture.namespace", "CXSDK_NAMESPACE"),
     _row("capture.type_prefix", "CXSDK_TYPE_PREFIX"),
 )
