@@ -129,8 +129,10 @@ class Client(Instrument):
         self._processors = processors
         self._engine: Engine | None = None
         self._listeners = listeners
-        if "prompts" in self.settings.said and not self.settings.disabled:
-            # What is wrong with a prompt is said here and not at the first page that asks.
+        asked = self.settings.prompts
+        if (asked.prompts or asked.files is not None) and not self.settings.disabled:
+            # What is wrong with a prompt is said here and not at the first page that asks; a
+            # variable for all services, CXSDK_CAP_STORE say, is nothing to one that asks nobody.
             watch = self.prompts.watch if self.prompts.needs_watching else None
             self._listeners = listeners if watch is None else (*listeners, watch)
         self._outbox_source = outbox

@@ -114,6 +114,16 @@ def test_disabled_reads_no_file(monkeypatch):
     assert client.stats()["prompts"] == {}
 
 
+def test_a_store_for_all_stops_nobody_who_asks_nothing(monkeypatch):
+    """CXSDK_CAP_STORE of a whole company: it is opened, and its extra needed, by who has prompts."""
+    monkeypatch.setenv("CXSDK_CAP_STORE", "carrier-pigeon:")
+    client = cx.Client("shop", collector="memory:")
+    assert client.stats()["prompts"] == {}
+    client.close()
+    with pytest.raises(ConfigurationError, match="known are memory"):
+        cx.Client("shop", collector="memory:", prompts=cx.PromptOptions(prompts=ONE))
+
+
 @pytest.mark.parametrize(
     ("environ", "level", "words"),
     [
