@@ -197,10 +197,17 @@ def explain(key: str, **how: Unpack[Whom]) -> list[Verdict]:
 
 def known_as(customer: Any = None, *, anonymous: str | None = None) -> dict[str, str]:
     """
-    Return a customer as `run_due` hands them to *send*; see `Engine.known_as`.
+    Return a customer as `run_due` hands them to *send*: ``{"id": …}``, a pseudonym where a key is
+    set. For finding the address of whoever it is; empty before ``init`` and where capture is off.
+
+    Raises:
+        InvalidEventError: an id is wrong.
     """
-    found = default_engine()
-    return {} if found is None else found.known_as(customer, anonymous=anonymous)
+    client = _current.client()
+    capture = None if client is None else client.capture()
+    if capture is None:
+        return {}
+    return dict(capture.known((customer, anonymous, None, None)).block or {})
 
 
 def opt_out(customer: Any = None, *, anonymous: str | None = None) -> None:

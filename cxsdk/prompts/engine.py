@@ -410,19 +410,6 @@ class Engine:
         kinds = (("id", "c"), ("anonymous_id", "a"))
         return [deciding.subject_of(kind, block[name]) for name, kind in kinds if name in block]
 
-    def known_as(self, customer: Any = None, *, anonymous: str | None = None) -> dict[str, str]:
-        """
-        Return a customer as `run_due` hands them to *send*: ``{"id": …}``, a pseudonym where a key
-        is set. For finding the address of whoever it is; empty where capture is off.
-
-        Raises:
-            InvalidEventError: an id is wrong.
-        """
-        capture = self._capture()
-        if capture is None:
-            return {}
-        return dict(capture.known((customer, anonymous, None, None)).block or {})
-
     def stats(self) -> dict[str, Any]:
         """
         Return how often nobody was asked, by reason, in this process.

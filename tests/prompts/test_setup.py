@@ -11,6 +11,7 @@ import stat
 import pytest
 
 import cxsdk as cx
+from cxsdk import _default
 from cxsdk.cli._asking import prompts as looked_at
 from cxsdk.config import resolve
 from cxsdk.errors import ConfigurationError
@@ -177,12 +178,17 @@ def test_a_host_finds_whom_to_write(key, is_hidden):
         privacy=cx.PrivacyOptions(key=key),
         prompts=cx.PromptOptions(prompts=[prompt], store="memory:", deadline=5.0),
     )
-    client.record("parcel.handover", customer="u-17")
-    written = []
-    assert client.prompts.run_due(lambda offer, customer: written.append(customer)) == 1
-    assert [client.prompts.known_as("u-17")] == written
-    assert ("u-17" not in str(written)) is is_hidden
-    client.close()
+    before = _default.replace(client)
+    try:
+        cx.record("parcel.handover", customer="u-17")
+        written = []
+        assert cx.prompts.run_due(lambda offer, customer: written.append(customer)) == 1
+        assert [cx.prompts.known_as("u-17")] == written
+        assert ("u-17" not in str(written)) is is_hidden
+    finally:
+        _default.replace(before)
+        client.close()
+    assert cx.prompts.known_as("u-17") == {}
 
 
 def test_an_offer_says_whether_it_waits(tmp_path):
