@@ -7,7 +7,7 @@ one atomic step whether somebody may be asked again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeAlias
 
 import attrs
@@ -270,8 +270,8 @@ class CapStore(Protocol):
             complete: False moves the offer to ``partial``; a later, other answer revises it, and so
                 does the same one when it is complete.
 
-            revise_for: seconds after the first complete answer in which another one takes its
-                place.
+            revise_for: seconds after the first complete answer in which another complete one takes
+                its place.
         """
 
     def history(self, subject: str) -> History:
@@ -322,9 +322,15 @@ class CapStore(Protocol):
         Drop what is due of *subject*, all of it or that of *topic*; return how many.
         """
 
-    def take_due(self, subject: str | None = None, limit: int = 50) -> Sequence[Due]:
+    def take_due(
+        self,
+        subject: str | None = None,
+        limit: int = 50,
+        topics: Collection[str] | None = None,
+    ) -> Sequence[Due]:
         """
-        Take out up to *limit* things whose time has come, of one subject or of all.
+        Take out up to *limit* things whose time has come, of one subject or of all, the oldest
+        first; those about *topics* only, where given: at most a hundred of them.
 
         Each is returned once, over all processes. Their `Due.in_s` is 0 or less: how late it is.
         """

@@ -21,7 +21,7 @@ from cxsdk.config import (
     SpoolOptions,
     resolve,
 )
-from cxsdk.errors import ConfigurationError
+from cxsdk.errors import ConfigurationError, CXError
 from cxsdk.instrument import Instrument
 from cxsdk.outbox.transaction import Transaction
 from cxsdk.parts import NOTHING, Parts
@@ -321,8 +321,25 @@ class Client(Instrument):
         if self._engine is None:
             from cxsdk.prompts.setup import open_engine
 
-            self._engine = open_engine(self.settings, self.capture, self._clock)
+            with _fork.own_lock():
+                if self._engine is None:
+                    self._engine = open_engine(self.settings, self.capture, self._clock)
         return self._engine
+
+    def open_prompts(self) -> Engine | None:
+        """
+        Return the prompt engine for a running handler: None where nothing is captured, or where
+        there can be none, which is said and in strict mode raised.
+        """
+        if self._engine is None and self._capture is None:
+            return None
+        try:
+            return self.prompts
+        except CXError as error:
+            if self.settings.strict:
+                raise
+            voice.say(logging.ERROR, "prompts:none", "cxsdk: nobody is asked: %s", error)
+            return None
 
     # ---- ends -----------------------------------------------------------------------------
 
@@ -378,9 +395,19 @@ class Client(Instrument):
             self._why_off = "closed"
         self._capture = None
         _exit.forget(self)
-        if self._engine is not None:
-            self._engine.close()
+        self._end_prompts(close=True)
         return parts
+
+    def _end_prompts(self, *, close: bool) -> None:
+        if self._engine is None:
+            return
+        try:
+            if close:
+                self._engine.close()
+            else:
+                self._engine.watcher.settle(1.0)
+        except Exception as error:  # noqa: BLE001 - a team's own store may raise anything
+            voice.say(logging.WARNING, "prompts:close", "cxsdk: prompts end: %r", error)
 
     def _closed(self) -> None:
         if self._parts.spool is not None and self._is_own():
@@ -391,12 +418,14 @@ class Client(Instrument):
         if not self._is_own():
             return
         if not final:
+            self._end_prompts(close=False)
             self.flush(seconds)
         elif capture is None or not getattr(self._parts.spool, "durable", False):
             self.close(seconds)
         else:
             # Threads of the host may still be at work (uWSGI, daemons): what they say from here
             # on is spooled by parts of its own, and the next process delivers it.
+            self._end_prompts(close=False)
             capture.write_losses()
             parts, self._is_ending = self._parts, True
             capture.generation = _RETIRED

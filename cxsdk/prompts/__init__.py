@@ -69,8 +69,12 @@ def default_engine() -> Engine | None:
     Return the default client's engine; None before ``init`` and where capture is off.
     """
     client = _current.client()
-    found: Engine | None = None if client is None else client.prompts
+    found: Engine | None = None if client is None else client.open_prompts()
     return found
+
+
+def _nobody(key: str | None) -> Suppressed:
+    return Suppressed("not_initialised" if _current.client() is None else "disabled", key or "")
 
 
 def offer(key: str | None = None, **how: Unpack[Whom]) -> Offer | Suppressed:
@@ -78,7 +82,7 @@ def offer(key: str | None = None, **how: Unpack[Whom]) -> Offer | Suppressed:
     Decide whether to ask, now; see `Engine.offer`.
     """
     found = default_engine()
-    return Suppressed("not_initialised", key or "") if found is None else found.offer(key, **how)
+    return _nobody(key) if found is None else found.offer(key, **how)
 
 
 async def aoffer(key: str | None = None, **how: Unpack[Whom]) -> Offer | Suppressed:
@@ -87,7 +91,7 @@ async def aoffer(key: str | None = None, **how: Unpack[Whom]) -> Offer | Suppres
     """
     found = default_engine()
     if found is None:
-        return Suppressed("not_initialised", key or "")
+        return _nobody(key)
     return await found.aoffer(key, **how)
 
 

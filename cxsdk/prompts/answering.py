@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from cxsdk.prompts.engine import Engine
     from cxsdk.prompts.model import Prompt
 
-__all__ = ["advance", "find", "submit", "submit_text"]
+__all__ = ["UNAVAILABLE", "advance", "find", "submit", "submit_text"]
 
 _GONE = Receipt(outcome="gone")
 _FORBIDDEN = Receipt(outcome="forbidden")
-_UNAVAILABLE = Receipt(outcome="unavailable")
+UNAVAILABLE = Receipt(outcome="unavailable")
 _YES = frozenset({"👍", "yes", "y", "ja", "oui", "si", "sí", "sim", "ok"})
 _NO = frozenset({"👎", "no", "n", "nein", "non", "nao", "não"})
 
@@ -38,10 +38,10 @@ def _stored(
         is_gone = ticket.fault in {"expired", "malformed"}
         return _GONE if is_gone else _FORBIDDEN
     try:
-        stored = engine.store.find(ticket.offer_id)
+        stored = engine.ask(lambda: engine.store.find(ticket.offer_id))
     except StoreUnavailableError as error:
         voice.say(logging.WARNING, "prompts:store", "cxsdk: an offer cannot be read: %s", error)
-        return _UNAVAILABLE
+        return UNAVAILABLE
     if stored is None or stored.state in {"lapsed", "revoked"}:
         return _GONE
     bound = unpack(stored.record)
@@ -69,11 +69,12 @@ def advance(engine: Engine, token: str, to: Any, reason: str | None) -> bool:
     found = _stored(engine, token, None)
     if isinstance(found, Receipt):
         return False
-    _, bound, prompt = found
+    stored, bound, prompt = found
     try:
-        moved = engine.store.advance(found[0].offer_id, to)
-        if moved is not None and to == "dismissed" and reason == "never_ask":
-            engine.store.opt_out(moved.subject)
+        if to == "dismissed" and reason == "never_ask":
+            # First, and whatever became of the offer: a no that was not kept can be said again.
+            engine.ask(lambda: engine.store.opt_out(stored.subject))
+        moved = engine.ask(lambda: engine.store.advance(stored.offer_id, to))
     except StoreUnavailableError as error:
         voice.say(logging.WARNING, "prompts:store", "cxsdk: %s is not noted: %s", to, error)
         return False
@@ -105,19 +106,23 @@ def submit(
         return found
     stored, bound, prompt = found
     offer = engine.offer_of(bound, stored.offer_id, stored.expires_at, stored.state)
+    if not isinstance(given, Mapping):
+        return Receipt(outcome="invalid", errors={"": "unknown_question"}, offer=offer)
     answers = check(prompt, given, partial=partial, lang=bound.locale)
     if answers.errors or not answers.wire:
         return Receipt(outcome="invalid", errors=answers.errors or {"": "required"}, offer=offer)
     try:
-        result = engine.store.answer(
-            stored.offer_id,
-            answers.digest,
-            complete=answers.complete,
-            revise_for=prompt.revise_for,
+        result = engine.ask(
+            lambda: engine.store.answer(
+                stored.offer_id,
+                answers.digest,
+                complete=answers.complete,
+                revise_for=prompt.revise_for,
+            )
         )
     except StoreUnavailableError as error:
         voice.say(logging.WARNING, "prompts:store", "cxsdk: an answer is refused: %s", error)
-        return _UNAVAILABLE
+        return UNAVAILABLE
     if result.outcome in {"gone", "conflict"} or result.offer is None:
         return _GONE if result.outcome == "gone" else Receipt(outcome="conflict", offer=offer)
     return _keep(engine, prompt, bound, answers, result)
@@ -133,7 +138,7 @@ def _keep(
     kept = engine.life.feedback(prompt, bound, answers, stored, over_quota=result.over_quota)
     feedback_id = engine.life.feedback_id(stored.offer_id, stored.revision) or ""
     if not kept and getattr(kept, "reason", "") not in {"consent", "processor"}:
-        return _UNAVAILABLE  # not kept: the same answer may come again
+        return UNAVAILABLE  # not kept: the same answer may come again
     action = "answered" if answers.complete else "partial"
     engine.life.prompt(prompt, bound, action, stored.offer_id, feedback_id=feedback_id)
     if answers.complete:
@@ -160,7 +165,7 @@ def submit_text(engine: Engine, token: str, text: str) -> Receipt:
         return found
     _, bound, prompt = found
     question = prompt.questions[0]
-    said = text.strip()
+    said = text.strip() if isinstance(text, str) else ""
     value: Any = said
     if not KINDS[question.kind].is_text:
         value = _read(question, said, prompt, bound.locale)

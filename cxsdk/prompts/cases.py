@@ -71,7 +71,8 @@ def case_of(about: Any, seal: Seal) -> Case:
         return about
     if isinstance(about, str):
         return _of_memory(about, seal)
-    if hasattr(about, "interaction_id") and hasattr(about, "_site"):
+    # Of the type: nothing of a stranger is called on the host's thread.
+    if hasattr(type(about), "interaction_id") and hasattr(type(about), "_site"):
         return _of_interaction(about)
     raise InvalidEventError(
         "about", "an interaction, or what cx.prompts.remember() returned", type(about).__name__

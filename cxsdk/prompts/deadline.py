@@ -89,16 +89,17 @@ class Deadline:
         self.seconds = seconds
         self._most = threads
         self._monotonic = monotonic
+        self._is_closed = False
         self._begin_process()
 
     def _begin_process(self) -> None:
-        self._generation = _fork.current()
         self._lock = threading.Lock()
         self._queue: SimpleQueue[_Call[Any] | None] = SimpleQueue()
         self._threads = 0
         self._idle = 0
         self._rest = 0.0
         self._closed_until = 0.0
+        self._generation = _fork.current()  # last: another thread of the child may look at it
 
     def call(self, function: Callable[[], T], undo: Callable[[], object] | None = None) -> T:
         """
@@ -112,7 +113,11 @@ class Deadline:
             Exception: whatever it raised.
         """
         call = self._begin(function, undo)
-        call.done.wait(self.seconds)
+        try:
+            call.done.wait(self.seconds)
+        except BaseException:
+            call.give_up()  # a signal handler of the host's, say: what comes of it is undone
+            raise
         return self._end(call)
 
     async def acall(self, function: Callable[[], T], undo: Callable[[], object] | None = None) -> T:
@@ -145,7 +150,11 @@ class Deadline:
         wake: Callable[[], object] | None = None,
     ) -> _Call[T]:
         if self._generation != _fork.current():
-            self._begin_process()
+            with _fork.own_lock():
+                if self._generation != _fork.current():
+                    self._begin_process()
+        if self._is_closed:
+            raise StoreUnavailableError("the prompt engine is closed")
         if self._monotonic() < self._closed_until:
             raise StoreUnavailableError("the store did not answer a moment ago")
         call = _Call(function, undo)
@@ -186,8 +195,11 @@ class Deadline:
 
     def close(self) -> None:
         """
-        Let the threads end after what they do now. Idempotent.
+        Let the threads end after what they do now; later calls are refused. Idempotent.
         """
+        self._is_closed = True
+        if self._generation != _fork.current():
+            return  # the threads are the parent's
         for _ in range(self._threads):
             self._queue.put(None)
         self._threads = self._idle = 0

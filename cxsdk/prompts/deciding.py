@@ -5,7 +5,7 @@ Deciding: may this prompt be asked of this customer about this, and if not, why 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,8 +16,16 @@ from cxsdk.pipeline.customers import Known
 from cxsdk.prompts.cases import Case
 from cxsdk.prompts.model import FrequencyCap, Prompt, default_caps
 from cxsdk.prompts.rules import Answered as AnsweredRule
+from cxsdk.prompts.rules import (
+    Attribute,
+    Facts,
+    NotAfterFailure,
+    NotSeen,
+    QuietHours,
+    Segment,
+    TenureAtLeast,
+)
 from cxsdk.prompts.rules import Dismissed as DismissedRule
-from cxsdk.prompts.rules import Facts, NotAfterFailure, NotSeen
 from cxsdk.prompts.sampling import is_in
 
 __all__ = ["Asked", "Verdict", "caps_of", "matching_locale", "quotas_of", "subject_of", "verdicts"]
@@ -31,6 +39,12 @@ _REASONS = {
     "session": "cap_session",
     "account": "cap_account",
 }
+_ELSEWHERE = (NotSeen, AnsweredRule, DismissedRule, NotAfterFailure, QuietHours)
+"""Rules that look at no attribute; a team's own may look at anything."""
+
+_NOT_OF_HISTORY = (Attribute, Segment, TenureAtLeast, QuietHours)
+"""Rules that look at no history."""
+
 _ENDS = ("answered", "dismissed")
 _ORDER = ("global", "group", "prompt", "account", "session")
 
@@ -55,8 +69,14 @@ class Asked:
     now: float
     consent: str = "unknown"
     tz: str = "UTC"
-    attributes: dict[str, Any] = attrs.field(factory=dict)
+    attributes: Mapping[str, Any] = attrs.field(factory=dict)
     is_recall: bool = False
+    is_due: bool = False
+    """It waited: that its trigger held and that it was chosen was decided when that began."""
+
+    customer: Any = None
+    """The customer as the host has them, for the host's own `attributes`."""
+
     visitor: str = ""
     """The subject that a known customer had before they were known, where that can be told."""
 
@@ -99,8 +119,16 @@ def needs_history(prompt: Prompt) -> bool:
     """
     Say whether the rules of *prompt* look at what the cap store remembers.
     """
-    looking = (NotSeen, AnsweredRule, DismissedRule, NotAfterFailure)
-    return prompt.trigger.count > 1 or any(isinstance(each, looking) for each in prompt.eligibility)
+    return prompt.trigger.count > 1 or any(
+        not isinstance(each, _NOT_OF_HISTORY) for each in prompt.eligibility
+    )
+
+
+def needs_attributes(prompt: Prompt) -> bool:
+    """
+    Say whether the rules of *prompt* look at what the host says of a customer.
+    """
+    return any(not isinstance(each, _ELSEWHERE) for each in prompt.eligibility)
 
 
 def cheap_verdicts(prompt: Prompt, asked: Asked) -> Iterator[Verdict]:
@@ -114,16 +142,27 @@ def cheap_verdicts(prompt: Prompt, asked: Asked) -> Iterator[Verdict]:
     yield Verdict("window", "out_of_window" if early or late else "")
     yield Verdict("channel", "" if asked.channel in prompt.channels else "wrong_channel")
     yield Verdict("customer", "" if asked.subject else "no_customer")
-    yield Verdict(
-        "trigger", "" if asked.is_recall or _is_triggered(prompt, asked) else "trigger_mismatch"
-    )
+    is_fine = asked.is_recall or asked.is_due or _is_triggered(prompt, asked)
+    yield Verdict("trigger", "" if is_fine else "trigger_mismatch")
     yield Verdict("consent", "" if _consents(prompt, asked) else "no_consent")
     is_shown = not prompt.needs_locale or matching_locale(prompt, asked.locale) is not None
     yield Verdict("locale", "" if is_shown else "no_locale")
-    if not asked.is_recall:
+    if not (asked.is_recall or asked.is_due):
         sampling = prompt.sampling
         is_chosen = is_in(sampling, prompt.key, asked.unit(sampling.unit), asked.now)
         yield Verdict("sampling", "" if is_chosen else "not_sampled")
+
+
+def count_reason(prompt: Prompt, asked: Asked, history: History) -> str:
+    """
+    Return the refusal of a trigger that wants several and has fewer; empty where it holds.
+    """
+    trigger = prompt.trigger
+    if trigger.count <= 1 or asked.is_recall or asked.is_due:
+        return ""
+    since = history.now - trigger.within
+    found = sum(moment > since for moment in history.marks.get(f"event:{prompt.key}", ()))
+    return "" if found >= trigger.count else "trigger_count"
 
 
 def verdicts(prompt: Prompt, asked: Asked, history: History) -> Iterator[Verdict]:
@@ -131,11 +170,8 @@ def verdicts(prompt: Prompt, asked: Asked, history: History) -> Iterator[Verdict
     Yield what the prompt's own rules say, with the store's memory at hand.
     """
     marks = history.marks
-    trigger = prompt.trigger
-    if trigger.count > 1 and not asked.is_recall:
-        since = history.now - trigger.within
-        found = sum(moment > since for moment in marks.get(f"event:{prompt.key}", ()))
-        yield Verdict("trigger.count", "" if found >= trigger.count else "trigger_count")
+    if prompt.trigger.count > 1:
+        yield Verdict("trigger.count", count_reason(prompt, asked, history))
     failures = marks.get(FAILURE, ())
     facts = Facts(
         now=datetime.fromtimestamp(asked.now, UTC),
@@ -199,7 +235,7 @@ def matching_locale(prompt: Prompt, wanted: str) -> str | None:
     """
     Return the best of a prompt's languages for *wanted* (BCP 47 lookup), None where none fits.
     """
-    have = {tag.lower(): tag for tag in (prompt.language, *prompt.locales)}
+    have = {tag.lower().replace("_", "-"): tag for tag in (prompt.language, *prompt.locales)}
     parts = wanted.lower().replace("_", "-").split("-")
     while parts:
         found = have.get("-".join(parts))

@@ -9,17 +9,20 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+import attrs
+
 from cxsdk._clock import Clock, SystemClock
 from cxsdk._guard import is_ours, voice
 from cxsdk.asking import CapStore, History, OfferState, Reserved
 from cxsdk.errors import ConfigurationError, CXError, InvalidEventError, StoreUnavailableError
-from cxsdk.prompts import answering, deciding, later, reserving
+from cxsdk.prompts import answering, deciding, judging, later, reserving, watching
 from cxsdk.prompts.cases import OPEN, case_of, memory_of
 from cxsdk.prompts.deadline import Deadline
 from cxsdk.prompts.deciding import Asked, Verdict
 from cxsdk.prompts.life import Life
 from cxsdk.prompts.model import Prompt
 from cxsdk.prompts.offer import Bound, Offer, Receipt, Suppressed, at, pack
+from cxsdk.prompts.reserving import Failed
 from cxsdk.prompts.token import Seal, TokenCodec
 
 if TYPE_CHECKING:
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
 __all__ = ["Engine"]
 
 T = TypeVar("T")
+_PATIENCE_S = 5.0
+"""Longest wait for the store by who answers; a decision waits for the deadline only."""
+
 Moved = Literal["shown", "started", "dismissed"]
 
 
@@ -35,8 +41,9 @@ class Engine:
     """
     Decides on the server whether a customer is asked, and takes the answers.
 
-    Safe from any thread and event loop, and after a fork. No call raises into a handler or keeps it
-    longer than *deadline* (strict mode aside); what cannot be decided in time is not asked.
+    Safe from any thread and event loop, and after a fork. No call raises into a handler (strict
+    mode aside) and no decision keeps it longer than *deadline*; what cannot be decided in time is
+    not asked. Calls that say so block on the store and raise what it raises.
 
     Args:
         capture: returns the capture that events go through, None where it is off.
@@ -56,6 +63,8 @@ class Engine:
 
         suppressed_events: record each refusal as an event, not only as a count.
 
+        owns_store: the store ends with the engine.
+
         clock: for tests.
 
     Raises:
@@ -73,6 +82,7 @@ class Engine:
         deadline: float = 0.05,
         attributes: Callable[[Any], Mapping[str, Any]] | None = None,
         suppressed_events: bool = False,
+        owns_store: bool = True,
         clock: Clock | None = None,
     ) -> None:
         self.prompts: dict[str, Prompt] = {}
@@ -89,9 +99,15 @@ class Engine:
         self.needs_watching = False
         """True: `watch` is to be a listener of the client's."""
 
+        self.owns_store = owns_store
+
         self._capture = capture
         self.seal = Seal(keys, "about")
+        self.deadline = deadline
+        self.patience = max(_PATIENCE_S, deadline)
         self._deadline = Deadline(deadline)
+        self._patience = Deadline(self.patience)
+        self.watcher = watching.Watcher(lambda e, at: watching.look(self, e, at), self.now)
         self.attributes = attributes
         self._says_suppressed = suppressed_events
         self.merged: set[tuple[str, str]] = set()
@@ -131,25 +147,27 @@ class Engine:
             return found
         try:
             result = await self._deadline.acall(
-                lambda: reserving.reserve_first(self, found), self._undo(found)
+                lambda: reserving.attempt(self, found), lambda: reserving.undo(self, found)
             )
         except StoreUnavailableError as error:
             return self._unavailable(error, key)
-        return self.told(result)
+        return self._guarded(lambda: self.told(result), key)
 
     def _decide(self, key: str | None, how: dict[str, Any]) -> Offer | Suppressed:
         found = reserving.plan(self, key, how)
         if isinstance(found, Suppressed):
             return found
         result = self._deadline.call(
-            lambda: reserving.reserve_first(self, found), self._undo(found)
+            lambda: reserving.attempt(self, found), lambda: reserving.undo(self, found)
         )
         return self.told(result)
 
-    def told(self, result: Offer | Suppressed) -> Offer | Suppressed:
+    def told(self, result: Offer | Suppressed | Failed) -> Offer | Suppressed:
         """
         Record that something is offered: on the host's thread, and only what it gets.
         """
+        if isinstance(result, Failed):
+            return self._failed(result.error, None)
         if isinstance(result, Offer) and result.bound is not None:
             self.life.prompt(result.prompt, result.bound, "offered", result.offer_id)
         return result
@@ -160,12 +178,55 @@ class Engine:
         except StoreUnavailableError as error:
             return self._unavailable(error, key)
         except Exception as error:
-            capture = self._capture()
-            if not is_ours(error) or (capture is not None and capture.strict):
+            if not is_ours(error):
                 raise
-            code = error.code if isinstance(error, CXError) else "internal"
-            voice.say(logging.ERROR, f"prompts:{code}", "cxsdk: nobody is asked: %s", error)
-            return self.suppress(None, None, code, key or "")
+            return self._failed(error, key)
+
+    def _failed(self, error: Exception, key: str | None) -> Suppressed:
+        if self.is_strict:
+            raise error
+        code = error.code if isinstance(error, CXError) else "internal"
+        voice.say(logging.ERROR, f"prompts:{code}", "cxsdk: nobody is asked: %r", error)
+        return self.suppress(None, None, code, key or "")
+
+    @property
+    def is_strict(self) -> bool:
+        """
+        Say whether what is wrong is raised.
+        """
+        capture = self._capture()
+        return capture is not None and capture.strict
+
+    def safely(self, what: Callable[[], T], otherwise: T) -> T:
+        """
+        Return what *what* returns; *otherwise* where it fails, which is said and in strict mode
+        raised.
+        """
+        try:
+            return what()
+        except Exception as error:
+            if self.is_strict or not is_ours(error):
+                raise
+            voice.say(logging.ERROR, "prompts:internal", "cxsdk: a prompt failed: %r", error)
+            return otherwise
+
+    def ask(self, call: Callable[[], T]) -> T:
+        """
+        Return what a *call* of the store's returns, waiting a few seconds at most.
+
+        Raises:
+            StoreUnavailableError: it is not back in time, or raised whatever it raised.
+        """
+
+        def tried() -> T:
+            try:
+                return call()
+            except StoreUnavailableError:
+                raise
+            except Exception as error:
+                raise StoreUnavailableError(f"{type(error).__name__}: {error}") from error
+
+        return self._patience.call(tried)
 
     def _unavailable(self, error: StoreUnavailableError, key: str | None) -> Suppressed:
         voice.say(logging.WARNING, "prompts:store", "cxsdk: nobody is asked: %s", error)
@@ -186,13 +247,6 @@ class Engine:
         if not isinstance(result, Reserved):
             return self.suppress(prompt, asked, result.reason, retry_in=result.retry_in)
         return self.offer_of(bound, offer_id, asked.now + request.expires_in)
-
-    def _undo(self, plan: reserving.Plan) -> Callable[[], None]:
-        def undo() -> None:
-            for offer_id, _ in plan.candidates:
-                self.store.release(offer_id)
-
-        return undo
 
     def bound(self, prompt: Prompt, asked: Asked, context: Mapping[str, str]) -> Bound:
         """
@@ -224,6 +278,15 @@ class Engine:
             },
             tz=asked.tz,
         )
+
+    def prompt_of(self, bound: Bound) -> Prompt:
+        """
+        Return the prompt that *bound* was offered with.
+
+        Raises:
+            KeyError: its prompt is gone from the configuration.
+        """
+        return self.prompts[bound.prompt]
 
     def offer_of(
         self, bound: Bound, offer_id: str, expires_at: float, state: OfferState = "reserved"
@@ -286,13 +349,14 @@ class Engine:
         """
         Return the offer that *token* stands for, or a `Receipt` that says why there is none.
         """
-        return answering.find(self, token, channels)
+        otherwise: Offer | Receipt = answering.UNAVAILABLE
+        return self.safely(lambda: answering.find(self, token, channels), otherwise)
 
     def advance(self, token: str, to: Moved, *, reason: str | None = None) -> bool:
         """
         Say that an offer was ``shown``, ``started`` or ``dismissed``; return whether that is news.
         """
-        return answering.advance(self, token, to, reason)
+        return self.safely(lambda: answering.advance(self, token, to, reason), otherwise=False)
 
     def submit(
         self,
@@ -303,7 +367,7 @@ class Engine:
         channels: Sequence[str] | None = None,
     ) -> Receipt:
         """
-        Take an answer; blocks on the store and, for a moment, on the spool.
+        Take an answer; blocks on the store, for seconds at most, and for a moment on the spool.
 
         Args:
             answers: question id → value, as a form or JSON has them.
@@ -312,13 +376,16 @@ class Engine:
 
             channels: on which the token may have been issued; None: any.
         """
-        return answering.submit(self, token, answers, partial=partial, channels=channels)
+        return self.safely(
+            lambda: answering.submit(self, token, answers, partial=partial, channels=channels),
+            answering.UNAVAILABLE,
+        )
 
     def submit_text(self, token: str, text: str) -> Receipt:
         """
         Take what a customer wrote in a chat as the answer to the first question.
         """
-        return answering.submit_text(self, token, text)
+        return self.safely(lambda: answering.submit_text(self, token, text), answering.UNAVAILABLE)
 
     async def asubmit(self, token: str, answers: Mapping[str, Any], **how: Any) -> Receipt:
         """
@@ -340,19 +407,21 @@ class Engine:
 
             limit: offers at most.
         """
-        return later.run_due(self, send, limit)
+        return self.safely(lambda: later.run_due(self, send, limit), 0)
 
     def sweep(self) -> int:
         """
         End offers whose time is over, with an event each; return how many. For the same timer.
         """
-        return later.sweep(self)
+        return self.safely(lambda: later.sweep(self), 0)
 
     def watch(self, event: Any) -> None:
         """
-        Look at an event for prompts that wait for it: a `Listener`.
+        Have an event looked at for prompts that wait for it: a `Listener`. Never waits; a decision
+        after it knows of it.
         """
-        later.watch(self, event)
+        if watching.concerns(event):
+            self.watcher.put(event)
 
     # ---- looking in ---------------------------------------------------------------------------
 
@@ -376,6 +445,7 @@ class Engine:
         if case is OPEN:
             return [Verdict("about", "interaction_open")]
         asked = reserving.asked_of(self, capture, case, **how)
+        asked = attrs.evolve(asked, attributes=judging.described(self, asked))
         history = self.store.history(asked.subject) if asked.subject else History()
         found = [
             *deciding.cheap_verdicts(prompt, asked),
@@ -400,7 +470,9 @@ class Engine:
         Raises:
             StoreUnavailableError: it is not erased.
         """
-        return sum(self.store.forget(each) for each in self._subjects(customer, anonymous))
+        count = sum(self.store.forget(each) for each in self._subjects(customer, anonymous))
+        self.merged.clear()  # whoever was joined to them may come again
+        return count
 
     def _subjects(self, customer: Any, anonymous: str | None) -> list[str]:
         capture = self._capture()
@@ -420,5 +492,8 @@ class Engine:
         """
         Let go of threads and connections. Idempotent.
         """
+        self.watcher.close()
         self._deadline.close()
-        self.store.close()
+        self._patience.close()
+        if self.owns_store:
+            self.store.close()

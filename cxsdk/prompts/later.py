@@ -5,63 +5,63 @@ What is asked later: delayed triggers, echoes, letters; and offers whose time is
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import msgspec
 
 from cxsdk._guard import voice
 from cxsdk._ids import new_id
 from cxsdk.asking import Due, StoredOffer
 from cxsdk.errors import StoreUnavailableError
-from cxsdk.prompts import deciding
-from cxsdk.prompts.cases import Case, case_of_event
-from cxsdk.prompts.deciding import FAILURE, Asked
+from cxsdk.prompts import judging
+from cxsdk.prompts.cases import Case
+from cxsdk.prompts.deciding import Asked
 from cxsdk.prompts.offer import Bound, Offer, Suppressed, pack, unpack
-from cxsdk.prompts.rules import NotAfterFailure
 
 if TYPE_CHECKING:
     from cxsdk.prompts.engine import Engine
     from cxsdk.prompts.model import Prompt
+    from cxsdk.prompts.reserving import Plan
 
-__all__ = ["echo", "ready", "run_due", "sweep", "wait", "watch"]
+__all__ = ["PASSING", "echo", "put_back", "ready", "run_due", "sweep", "wait"]
+
+PASSING = frozenset({"in_flight", "cap_session", "quiet_hours", "lost_priority"})
+"""Refusals that a thing which is due outlives: they are soon over."""
 
 _LATE_S = 7 * 86_400.0
-_LETTERS = ("email", "link", "chat", "api")
+_RETRY_S = 300.0
+_QUIET_S = 1800.0
 
 
-def _asked_of(engine: Engine, bound: Bound) -> Asked:
+def _case_of(bound: Bound) -> Case:
     data: dict[str, Any] = {"outcome": bound.outcome} if bound.outcome else {}
     if bound.echo_of:
         data["echo_of"] = bound.echo_of
-    case = Case(
+    return Case(
         interaction_id=bound.interaction_id,
         touchpoint=bound.touchpoint,
         happened_at=bound.happened_at,
         data=data,
     )
-    return Asked(
-        known=bound.known,
-        case=case,
-        channel=bound.channel,
-        locale=bound.locale,
-        now=engine.now(),
-        consent=bound.consent or "unknown",
-        tz=bound.tz,
-        is_recall=bound.stage == "recall",
-    )
 
 
-def wait(engine: Engine, prompt: Prompt, asked: Asked) -> str:
+def wait(engine: Engine, prompt: Prompt, asked: Asked, *, since: float = 0.0) -> str:
     """
     Keep a trigger that holds for later; return the code that says so.
+
+    Args:
+        since: seconds that it has waited already.
 
     Raises:
         StoreUnavailableError: it cannot be kept.
     """
-    topic = f"{prompt.key}:{asked.case.interaction_id}"
+    name = f"{prompt.key}:{asked.case.interaction_id}"
     record = pack(engine.bound(prompt, asked, {}))
-    engine.store.schedule(Due(topic, asked.subject, prompt.trigger.delay, record, prompt.key))
+    delay = prompt.trigger.delay - since
+    engine.store.schedule(Due(name, asked.subject, delay, record, prompt.key))
     return "delayed"
 
 
@@ -76,7 +76,7 @@ def echo(
     again = msgspec.structs.replace(bound, stage="recall", echo_of=feedback_id)
     due = Due(f"echo:{stored.offer_id}", stored.subject, prompt.echo.after, pack(again), prompt.key)
     try:
-        engine.store.schedule(due)
+        engine.ask(lambda: engine.store.schedule(due))
     except StoreUnavailableError as error:
         voice.say(logging.WARNING, "prompts:echo", "cxsdk: an echo is not scheduled: %s", error)
 
@@ -97,25 +97,72 @@ def mark(engine: Engine, prompt: Prompt, asked: Asked) -> None:
         engine.store.mark(asked.subject, topic, unique, prompt.trigger.within)
 
 
-def ready(engine: Engine, asked: Asked, key: str | None) -> list[tuple[str, Prompt, Asked, Due]]:
+def put_back(engine: Engine, dues: Iterable[Due]) -> None:
     """
-    Take out what this customer waits to be asked on this channel, by prompt *key* or by any.
+    Have *dues* wait on, as far as the store takes them. Never raises.
+    """
+    for due in dues:
+        try:
+            engine.store.schedule(due)
+        except Exception as error:  # noqa: BLE001 - a store that failed a moment ago
+            words = "cxsdk: what was due is lost, for the store does not take it back: %s"
+            voice.say(logging.WARNING, "prompts:due", words, error)
+
+
+def _take(
+    engine: Engine, subject: str | None, topics: Collection[str], limit: int
+) -> list[tuple[Due, Bound, Prompt]]:
+    """
+    Take out what is due of the prompts *topics*; what came too late, or cannot be read, is gone.
 
     Raises:
         StoreUnavailableError: the store cannot be asked.
     """
+    found = []
+    for due in engine.store.take_due(subject, limit, topics):
+        try:
+            bound = unpack(due.record)
+        except msgspec.MsgspecError as error:
+            voice.say(logging.WARNING, "prompts:record", "cxsdk: a due prompt: %s", error)
+            continue
+        prompt = engine.prompts.get(bound.prompt)
+        if prompt is not None and -due.in_s <= _LATE_S:
+            found.append((due, bound, prompt))
+    return found
+
+
+def ready(engine: Engine, plan: Plan) -> list[tuple[str, Prompt, Asked, Due]]:
+    """
+    Take out what this customer waits to be asked on this channel, by the wanted prompt or by any.
+
+    Who they are, what they consent to and what the page is are the call's own: things change
+    while something waits.
+
+    Raises:
+        StoreUnavailableError: the store cannot be asked.
+    """
+    asked = plan.asked
     if not may_wait(engine, asked):
         return []
+    topics = [p.key for p in engine.by_priority if asked.channel in p.channels]
+    if plan.key is not None:
+        topics = [key for key in topics if key == plan.key]
+    taken = _take(engine, asked.subject, topics, 50) if topics else []
+    plan.taken.update((due.due_id, due) for due, *_ in taken)
     found = []
-    for due in engine.store.take_due(asked.subject):
-        bound = unpack(due.record)
-        prompt = engine.prompts.get(bound.prompt)
-        if prompt is None or -due.in_s > _LATE_S:
-            continue
-        if bound.channel != asked.channel or key not in {None, prompt.key}:
-            engine.store.schedule(due)  # a letter's, say; whoever sends those takes it
-            continue
-        found.append((new_id(), prompt, _asked_of(engine, bound), due))
+    for due, bound, prompt in taken:
+        if bound.channel != asked.channel:
+            continue  # a letter's: put back with whatever is not asked now
+        is_recall = bound.stage == "recall"
+        its = attrs.evolve(
+            asked,
+            case=_case_of(bound),
+            is_due=True,
+            is_recall=is_recall,
+            locale=bound.locale if is_recall else asked.locale or bound.locale,
+        )
+        shown = engine.prompt_of(bound) if is_recall else prompt
+        found.append((new_id(), shown, its, due))
     return found
 
 
@@ -124,21 +171,50 @@ def run_due(engine: Engine, send: Callable[[Offer, Mapping[str, str]], object], 
     Take what is due on channels that no page shows, decide again, send, and note it as shown.
     """
     sent = 0
+    left: list[Due] = []
+    topics = [p.key for p in engine.by_priority if set(p.channels) != {"in_app"}]
     try:
-        dues = engine.store.take_due(None, limit)
+        engine.watcher.settle(engine.patience)
+        dues = engine.ask(lambda: _take(engine, None, topics, limit)) if topics else []
+        left = [due for due, *_ in dues]
+        for due, bound, prompt in dues:
+            if bound.channel != "in_app":  # else the next page of this customer's asks
+                sent += _send(engine, prompt, bound, due, send)
+                left.remove(due)
     except StoreUnavailableError as error:
         voice.say(logging.WARNING, "prompts:store", "cxsdk: nothing due is asked: %s", error)
-        return 0
-    for due in dues:
-        bound = unpack(due.record)
-        prompt = engine.prompts.get(bound.prompt)
-        if prompt is None or -due.in_s > _LATE_S:
-            continue
-        if bound.channel == "in_app":
-            engine.store.schedule(due)  # the next page of this customer's asks
-            continue
-        sent += _send(engine, prompt, bound, due, send)
+    finally:
+        put_back(engine, left)
     return sent
+
+
+def _later(engine: Engine, due: Due, seconds: float) -> None:
+    put_back(engine, [attrs.evolve(due, in_s=seconds)])
+
+
+def _asked_of(engine: Engine, bound: Bound) -> Asked:
+    capture = engine._capture()
+    known = bound.known
+    said = bound.consent
+    customer: str | None = None
+    if capture is not None:
+        # A denial that came meanwhile holds, as far as this process knows of it.
+        said = capture.customers.consent_of(known) or said
+        # With a key the wire knows a pseudonym, of which the host's function knows nothing.
+        if capture.settings.privacy.key is None:
+            customer = (known.block or {}).get("id")
+    return Asked(
+        known=known,
+        case=_case_of(bound),
+        channel=bound.channel,
+        locale=bound.locale,
+        now=engine.now(),
+        consent=said or "unknown",
+        tz=bound.tz,
+        is_recall=bound.stage == "recall",
+        is_due=True,
+        customer=customer,
+    )
 
 
 def _send(
@@ -149,27 +225,37 @@ def _send(
     send: Callable[[Offer, Mapping[str, str]], object],
 ) -> bool:
     asked = _asked_of(engine, bound)
-    history = engine.store.history(asked.subject)
-    verdicts = (*deciding.cheap_verdicts(prompt, asked), *deciding.verdicts(prompt, asked, history))
-    reason = next((v.reason for v in verdicts if v.reason and v.rule != "trigger.count"), "")
-    if reason == "quiet_hours":
-        engine.store.schedule(Due(due.due_id, due.subject, 1800.0, due.record, due.topic))
+    shown = engine.prompt_of(bound) if asked.is_recall else prompt
+    memory = engine.ask(lambda: judging.remember(engine, asked, [shown]))
+    reason = judging.refusal(shown, asked, memory)
     if reason:
+        if reason == "quiet_hours":
+            _later(engine, due, _QUIET_S)
         engine.suppress(prompt, asked, reason)
         return False
-    offer = engine.told(engine.reserve(prompt, asked, new_id(), bound.context))
+    offer = engine.ask(lambda: engine.reserve(shown, asked, new_id(), bound.context))
     if isinstance(offer, Suppressed):
+        if offer.reason in PASSING:
+            _later(engine, due, offer.retry_in or _RETRY_S)
         return False
+    engine.told(offer)
     try:
         send(offer, bound.customer or {})
     except Exception as error:  # noqa: BLE001 - the host's own way of sending
-        engine.store.release(offer.offer_id)
-        engine.store.schedule(Due(due.due_id, due.subject, 300.0, due.record, due.topic))
+        with suppress(StoreUnavailableError):  # it expires by itself
+            engine.ask(lambda: engine.store.release(offer.offer_id))
+        _later(engine, due, _RETRY_S)
         words = "cxsdk: a prompt is sent later: %r"
         voice.say(logging.WARNING, "prompts:send", words, error)
         return False
-    if engine.store.advance(offer.offer_id, "shown") is not None:
-        engine.life.prompt(prompt, bound, "shown", offer.offer_id)
+    try:
+        moved = engine.ask(lambda: engine.store.advance(offer.offer_id, "shown"))
+    except StoreUnavailableError as error:
+        words = "cxsdk: that a prompt was sent is not noted: %s"
+        voice.say(logging.WARNING, "prompts:store", words, error)
+        return True
+    if moved is not None and offer.bound is not None:
+        engine.life.prompt(prompt, offer.bound, "shown", offer.offer_id)
     return True
 
 
@@ -178,95 +264,18 @@ def sweep(engine: Engine) -> int:
     End offers whose time is over and say so.
     """
     try:
-        ended = engine.store.sweep()
+        ended = engine.ask(engine.store.sweep)
     except StoreUnavailableError as error:
         voice.say(logging.WARNING, "prompts:store", "cxsdk: no offer is ended: %s", error)
         return 0
     for stored in ended:
-        bound = unpack(stored.record)
+        try:
+            bound = unpack(stored.record)
+        except msgspec.MsgspecError as error:
+            voice.say(logging.WARNING, "prompts:record", "cxsdk: an offer: %s", error)
+            continue
         prompt = engine.prompts.get(bound.prompt)
         if prompt is not None:
             reason = None if stored.shown_at is not None else "not_shown"
             engine.life.prompt(prompt, bound, "lapsed", stored.offer_id, reason=reason)
     return len(ended)
-
-
-def watch(engine: Engine, event: Any) -> None:
-    """
-    Look at a live event: note failures, call waits off, keep delayed triggers of letters.
-
-    Never raises and blocks only as long as the store's own timeout; on the emitting thread, so
-    that a decision right after it knows.
-    """
-    family, _, action = str(event.type).rpartition(".v")[0].rpartition(".")
-    family = family.rpartition(".")[2]
-    customer = getattr(event.data, "customer", None)
-    if family not in {"interaction", "problem"} or action == "started" or customer is None:
-        return
-    from cxsdk.events.model import dump
-
-    data = dump(event.data)
-    block = data["customer"]
-    try:
-        _watched(engine, family, block, data, event.time.timestamp())
-    except StoreUnavailableError as error:
-        voice.say(logging.WARNING, "prompts:store", "cxsdk: an event is not watched: %s", error)
-
-
-def _watched(
-    engine: Engine, family: str, block: dict[str, str], data: dict[str, Any], moment: float
-) -> None:
-    kind, name = ("c", "id") if "id" in block else ("a", "anonymous_id")
-    if name not in block:
-        return
-    subject = deciding.subject_of(kind, block[name])
-    touchpoint = (data.get("where") or {}).get("touchpoint", "")
-    prompts = [prompt for prompt in engine.prompts.values() if prompt.status == "live"]
-    failed = family == "problem" or data.get("outcome") == "failure"
-    guards = [r.within for p in prompts for r in p.eligibility if isinstance(r, NotAfterFailure)]
-    if failed and guards:
-        unique = data.get("interaction_id") or data.get("problem_id") or new_id()
-        engine.store.mark(subject, FAILURE, unique, max(guards))
-    for prompt in prompts:
-        if {touchpoint, family} & set(prompt.trigger.cancel_on):
-            engine.store.cancel(subject, prompt.key)
-    if family == "interaction":
-        _trigger_letters(engine, prompts, block, data, moment)
-
-
-def _trigger_letters(
-    engine: Engine,
-    prompts: list[Prompt],
-    block: dict[str, str],
-    data: dict[str, Any],
-    moment: float,
-) -> None:
-    capture = engine._capture()
-    if capture is None:
-        return
-    case = case_of_event(data, moment, capture.settings.capture.namespace)
-    for prompt in prompts:
-        channel = next((each for each in prompt.channels if each in _LETTERS), None)
-        channel = channel or ("in_app" if prompt.trigger.delay else None)
-        if channel is None or not prompt.trigger.event:
-            continue
-        bound = Bound(
-            prompt=prompt.key,
-            version=prompt.version,
-            channel=channel,
-            customer=block,
-            is_known="id" in block,
-            interaction_id=case.interaction_id,
-        )
-        asked = Asked(
-            known=bound.known,
-            case=case,
-            channel=channel,
-            locale=str((data.get("where") or {}).get("locale") or ""),
-            now=engine.now(),
-            consent=str((data.get("consent") or {}).get("state") or "unknown"),
-        )
-        if any(verdict.reason for verdict in deciding.cheap_verdicts(prompt, asked)):
-            continue
-        mark(engine, prompt, asked)
-        wait(engine, prompt, asked)

@@ -6,15 +6,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from cxsdk._guard import voice
 from cxsdk._ids import new_id
-from cxsdk.asking import Due, History
-from cxsdk.errors import InvalidEventError
-from cxsdk.prompts import deciding, later
+from cxsdk.asking import Due
+from cxsdk.errors import InvalidEventError, StoreUnavailableError
+from cxsdk.prompts import deciding, judging, later
 from cxsdk.prompts.cases import OPEN, Case, case_of
 from cxsdk.prompts.deciding import Asked
 from cxsdk.prompts.model import Prompt
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from cxsdk.pipeline.capture import Capture
     from cxsdk.prompts.engine import Engine
 
-__all__ = ["Plan", "asked_of", "plan", "reserve_first"]
+__all__ = ["Failed", "Plan", "asked_of", "attempt", "plan", "reserve_first", "undo"]
 
 _KNOWN_MERGES = 4096
 
@@ -46,6 +48,27 @@ class Plan:
 
     refusal: Suppressed
     """Why not, where nothing is left to try."""
+
+    variables: Context | None = None
+    """The caller's, for the host's own function that says what a customer is."""
+
+    tried: list[str] = attrs.field(factory=list)
+    """Ids of offers that the store was asked for."""
+
+    taken: dict[str, Due] = attrs.field(factory=dict)
+    """What was taken out of the store, by its id, until something became of it."""
+
+    spent: list[Due] = attrs.field(factory=list)
+    """What was taken out and is asked now."""
+
+
+@attrs.define(frozen=True)
+class Failed:
+    """
+    What the store or the host's own code raised, on its way to the host's thread.
+    """
+
+    error: Exception
 
 
 def plan(engine: Engine, key: str | None, how: dict[str, Any]) -> Suppressed | Plan:
@@ -79,7 +102,10 @@ def plan(engine: Engine, key: str | None, how: dict[str, Any]) -> Suppressed | P
         else:
             candidates.append((new_id(), prompt))
     may_wait = later.may_wait(engine, asked)
-    return Plan(candidates, asked, context, key, refusal) if candidates or may_wait else refusal
+    if not candidates and not may_wait:
+        return refusal
+    variables = copy_context() if engine.attributes is not None else None
+    return Plan(candidates, asked, context, key, refusal, variables)
 
 
 def asked_of(
@@ -109,9 +135,6 @@ def asked_of(
     who = (*(b if a is None else a for a, b in zip(said, theirs, strict=True)),)
     known = capture.known(who)
     where = NOWHERE if scope is None else scope.where
-    found: dict[str, Any] = {}
-    if engine.attributes is not None and who[0] is not None:
-        found.update(engine.attributes(who[0]))
     return Asked(
         known=known,
         visitor=_visitor(capture, known.block or {}, who[3]),
@@ -121,7 +144,8 @@ def asked_of(
         now=engine.now(),
         consent=capture.gate.state_of(scope.consent if scope else None, known),
         tz=where[4] or str(capture.settings.tz or "UTC"),
-        attributes={**found, **(attributes or {})},
+        attributes=attributes or {},
+        customer=who[0],
     )
 
 
@@ -137,6 +161,37 @@ def _visitor(capture: Capture, block: Mapping[str, str], session: str | None) ->
     return deciding.subject_of("a", anonymous) if anonymous else ""
 
 
+def attempt(engine: Engine, plan: Plan) -> Offer | Suppressed | Failed:
+    """
+    Reserve the first that the store allows, once all that happened before is taken in.
+
+    Runs on a thread of the deadline's. What fails here is the store's or the host's own code,
+    never a signal handler that meant the host's thread, so it is no error of the page's.
+
+    Raises:
+        StoreUnavailableError: the store cannot be asked.
+    """
+    try:
+        engine.watcher.settle(engine.deadline)
+        return reserve_first(engine, plan)
+    except StoreUnavailableError:
+        undo(engine, plan)
+        raise
+    except Exception as error:  # noqa: BLE001 - told on the host's thread
+        undo(engine, plan)
+        return Failed(error)
+
+
+def undo(engine: Engine, plan: Plan) -> None:
+    """
+    Give back what was reserved and taken for somebody who waits no more.
+    """
+    for offer_id in plan.tried:
+        with suppress(Exception):  # it expires by itself
+            engine.store.release(offer_id)
+    later.put_back(engine, (*plan.taken.values(), *plan.spent))
+
+
 def reserve_first(engine: Engine, plan: Plan) -> Offer | Suppressed:
     """
     Reserve the first that the store allows; the others lose by priority. Blocks on the store.
@@ -144,33 +199,40 @@ def reserve_first(engine: Engine, plan: Plan) -> Offer | Suppressed:
     Raises:
         StoreUnavailableError: the store cannot be asked.
     """
-    asked = plan.asked
-    _merge_visitor(engine, asked)
-    waiting = later.ready(engine, asked, plan.key)
-    history: History | None = None
+    _merge_visitor(engine, plan.asked)
+    waiting = later.ready(engine, plan)
+    for _, prompt in plan.candidates:
+        later.mark(engine, prompt, plan.asked)
+    everyone = [each[1] for each in waiting] + [each[1] for each in plan.candidates]
+    memory = judging.remember(engine, plan.asked, everyone, plan.variables)
     refusal = plan.refusal
     offered: Offer | None = None
-    for offer_id, prompt, found, due in _in_order(waiting, plan.candidates, asked):
+    for offer_id, prompt, asked, due in _in_order(waiting, plan.candidates, plan.asked):
         if offered is not None:
-            engine.suppress(prompt, found, "lost_priority")
-            if due is not None:
-                engine.store.schedule(due)  # it waited for this page and can wait for another
+            # What waited for this page is put back below and waits for another.
+            engine.suppress(prompt, asked, "lost_priority")
             continue
-        if prompt.trigger.delay and found is asked:
-            refusal = engine.suppress(prompt, asked, later.wait(engine, prompt, asked))
-            continue
-        if deciding.needs_history(prompt):
-            later.mark(engine, prompt, found)
-            history = history or engine.store.history(found.subject)
-        reason = deciding.first_reason(deciding.verdicts(prompt, found, history or History()))
+        if prompt.trigger.delay and due is None:
+            reason = deciding.count_reason(prompt, asked, memory.history)
+            reason = reason or later.wait(engine, prompt, asked)
+        else:
+            reason = judging.refusal(prompt, asked, memory)
+        result: Offer | Suppressed
         if reason:
-            refusal = engine.suppress(prompt, found, reason)
-            continue
-        result = engine.reserve(prompt, found, offer_id, plan.context)
+            result = engine.suppress(prompt, asked, reason)
+        else:
+            plan.tried.append(offer_id)
+            result = engine.reserve(prompt, asked, offer_id, plan.context)
         if isinstance(result, Suppressed):
             refusal = result
+            if due is not None and result.reason not in later.PASSING:
+                del plan.taken[due.due_id]
         else:
             offered = result
+            if due is not None:
+                plan.spent.append(plan.taken.pop(due.due_id))
+    later.put_back(engine, plan.taken.values())
+    plan.taken.clear()
     return offered or refusal
 
 

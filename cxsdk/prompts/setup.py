@@ -53,6 +53,8 @@ def open_engine(settings: Settings, capture: Callable[[], Capture | None], clock
         deadline=options.deadline,
         attributes=options.attributes,
         suppressed_events=options.suppressed_events,
+        # One that the team made is the team's to close: a client made after this one has it too.
+        owns_store=isinstance(options.store, str),
         clock=clock,
     )
     if options.watch and any(map(_needs_watching, prompts)):

@@ -11,7 +11,7 @@ import hashlib
 import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 
@@ -20,8 +20,8 @@ from cxsdk.config import Settings
 from cxsdk.errors import ConfigurationError
 from cxsdk.events.envelope import Event
 from cxsdk.events.model import dump
-from cxsdk.pipeline.customers import Known
-from cxsdk.prompts import deciding, later, reserving
+from cxsdk.pipeline.customers import Customers, Known
+from cxsdk.prompts import deciding, later, reserving, watching
 from cxsdk.prompts.cases import case_of_event
 from cxsdk.prompts.deciding import Asked
 from cxsdk.prompts.engine import Engine
@@ -34,6 +34,7 @@ __all__ = ["Ask", "PromptFigures", "Simulation", "simulate"]
 
 _TICK_S = 3600.0
 _QUARTER_S = 90 * DAY
+T = TypeVar("T")
 _SETTINGS = Settings(service="simulation", source="urn:service:simulation")
 _IDS = ("id", "anonymous_id", "account_id")
 
@@ -164,6 +165,7 @@ class _Nowhere:
 
     def __init__(self, clock: _Clock) -> None:
         self.time_ns = clock.time_ns
+        self.customers = Customers(None)
 
     def fact(self, *_: Any) -> Dropped:
         return Dropped("disabled")
@@ -191,6 +193,9 @@ class _Rehearsal(Engine):
 
     def now(self) -> float:
         return self.moment.now
+
+    def ask(self, call: Callable[[], T]) -> T:
+        return call()  # memory does not hang
 
     def suppress(
         self, prompt: Prompt | None, asked: Asked | None, reason: str, *more: Any, **how: Any
@@ -282,6 +287,7 @@ class _Run:
         self._customers: set[str] = set()
         self._occasions = 0
         self._first = self._last = 0.0
+        engine.attributes = self._known_of  # for letters, which no page asks
         self._seen: set[str] = set()
         live = [prompt for prompt in engine.by_priority if prompt.status == "live"]
         self._waits = any(
@@ -307,9 +313,13 @@ class _Run:
         if event.family == "identity":
             traits.update(data.get("traits") or {})
             return
-        self._engine.watch(event)
+        watching.look(self._engine, event, self._engine.now())
         if event.family == "interaction" and event.type.endswith(".completed.v1"):
-            self._offer(block, data, traits if self._own is None else {**traits, **self._own(name)})
+            self._offer(block, data, self._known_of(name))
+
+    def _known_of(self, name: str) -> Mapping[str, Any]:
+        own = {} if self._own is None else self._own(name)
+        return {**self._traits[name], **own}
 
     def _advance(self, to: float) -> None:
         """
@@ -324,7 +334,7 @@ class _Run:
         if self._waits:
             self._engine.run_due(_sent, 100_000)
 
-    def _offer(self, block: dict[str, str], data: dict[str, Any], traits: dict[str, Any]) -> None:
+    def _offer(self, block: dict[str, str], data: dict[str, Any], traits: Mapping[str, Any]) -> None:
         engine, where = self._engine, data.get("where") or {}
         asked = Asked(
             known=Known(block, data.get("session_id"), None, bytes(8), is_known="id" in block),

@@ -137,17 +137,17 @@ def answered(  # noqa: PLR0913 - what an answer is judged by
     if offer.revision and before == digest and not completes:
         return "same", seen
     if offer.state == "answered":
-        if offer.ended_at is None or now >= offer.ended_at + revise_for:
+        # What was begun before and comes after takes nothing of a whole answer away.
+        if not complete or offer.ended_at is None or now >= offer.ended_at + revise_for:
             return "conflict", seen
     elif not live:
         return "gone", seen
-    is_done = complete or offer.state == "answered"
     ended = offer.ended_at
-    if is_done and ended is None:
+    if complete and ended is None:
         ended = now
     after = attrs.evolve(
         seen,
-        state="answered" if is_done else "partial",
+        state="answered" if complete else "partial",
         shown_at=now if offer.shown_at is None else offer.shown_at,
         ended_at=ended,
         revision=offer.revision + 1,

@@ -390,9 +390,14 @@ class SqlCapStore(abc.ABC):
         with self._transaction() as work:
             return work.change((sql.CANCEL, (subject, subject, topic, topic)))
 
-    def take_due(self, subject: str | None = None, limit: int = 50) -> Sequence[Due]:
+    def take_due(
+        self,
+        subject: str | None = None,
+        limit: int = 50,
+        topics: Collection[str] | None = None,
+    ) -> Sequence[Due]:
         """
-        Take out what has come due, of one subject or of all.
+        Take out what has come due, of one subject or of all, about *topics* or anything.
 
         Raises:
             StoreUnavailableError: the store cannot be asked.
@@ -400,11 +405,11 @@ class SqlCapStore(abc.ABC):
         with self._transaction() as work:
             work.ask()
             now = work.now
-            if subject is None:
-                asked: Statement = (sql.DUE + self.skip_locked, (now, limit))
-            else:
-                asked = (sql.DUE_OF + self.skip_locked, (subject, subject, now, limit))
-            (rows,) = work.run(asked)
+            about = "" if topics is None else sql.ABOUT.format(marks(len(topics)) or "NULL")
+            mine = "" if subject is None else sql.MINE
+            whose = () if subject is None else (subject, subject)
+            asked = sql.DUE.format(mine=mine, about=about) + self.skip_locked
+            (rows,) = work.run((asked, (now, *whose, *(topics or ()), limit)))
             for chunk in chunks([row[0] for row in rows]):
                 work.run((sql.TAKE_OUT.format(marks(len(chunk))), chunk))
         return [Due(row[0], row[1], row[2] - now, bytes(row[3]), row[4]) for row in rows]

@@ -254,9 +254,12 @@ SCHEDULE = (
     " ON CONFLICT (due_id) DO NOTHING"
 )
 CANCEL = f"DELETE FROM {{p}}due WHERE subject = {_WHO} AND (topic = ? OR ? = '')"
-_DUE = "SELECT due_id, subject, due_at, record, topic FROM {p}due WHERE "
-DUE = _DUE + "due_at <= ? ORDER BY due_at, due_id LIMIT ?"
-DUE_OF = f"{_DUE}subject = {_WHO} AND due_at <= ? ORDER BY due_at, due_id LIMIT ?"
+DUE = (
+    "SELECT due_id, subject, due_at, record, topic FROM {{p}}due WHERE due_at <= ?{mine}{about}"
+    " ORDER BY due_at, due_id LIMIT ?"
+)
+MINE = f" AND subject = {_WHO}"
+ABOUT = " AND topic IN ({})"
 TAKE_OUT = "DELETE FROM {{p}}due WHERE due_id IN ({})"
 
 STATES = "SELECT state, count(*) FROM {p}offer GROUP BY state"

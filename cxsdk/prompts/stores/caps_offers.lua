@@ -266,7 +266,7 @@ local function judged(o, digest, complete, revise_for)
   local completes = complete and o.st == 'partial' and live
   if o.rev > 0 and o.dg == digest and not completes then return 'same' end
   if o.st == 'answered' then
-    if not o.en or now >= o.en + revise_for then return 'conflict' end
+    if not complete or not o.en or now >= o.en + revise_for then return 'conflict' end
   elseif not live then
     return 'gone'
   end
@@ -297,7 +297,7 @@ local function answer(id, digest, completes, revise_for)
       keep(key('q', name), YEAR)
     end
   end
-  enter_state(o, (complete or was_done) and 'answered' or 'partial')
+  enter_state(o, complete and 'answered' or 'partial')
   save(o)
   return {outcome, over, told(o)}
 end

@@ -158,17 +158,23 @@ local function cancel(subject, topic)
   return tostring(count)
 end
 
-local function take_due(is_one, subject, limit)
+local function take_due(is_one, subject, limit, topics)
   local name = is_one == '1' and key('ts', who(subject)) or P .. 'due'
-  local found, out = redis.call('ZRANGEBYSCORE', name, '-inf', text(now), 'WITHSCORES', 'LIMIT', 0, tonumber(limit)), {}
-  for i = 1, #found, 2 do
-    local f = redis.call('HMGET', key('t', found[i]), 's', 'r', 'tp')
-    if f[1] then
-      out[#out + 1] = {found[i], f[1], text(tonumber(found[i + 1]) - now), f[2], f[3]}
-      drop_due(found[i], f[1])
-    else
-      redis.call('ZREM', name, found[i])
+  local wanted, from, most, out = topics ~= '' and cjson.decode(topics), 0, tonumber(limit), {}
+  while #out < most do
+    local found = redis.call('ZRANGEBYSCORE', name, '-inf', text(now), 'WITHSCORES', 'LIMIT', from, most)
+    for i = 1, #found, 2 do
+      local f = redis.call('HMGET', key('t', found[i]), 's', 'r', 'tp')
+      if not f[1] then
+        redis.call('ZREM', name, found[i])
+      elseif #out < most and (not wanted or wanted[f[3]]) then
+        out[#out + 1] = {found[i], f[1], text(tonumber(found[i + 1]) - now), f[2], f[3]}
+        drop_due(found[i], f[1])
+      else
+        from = from + 1
+      end
     end
+    if #found < 2 * most then break end
   end
   return out
 end

@@ -7,7 +7,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -406,16 +406,23 @@ class MemoryCapStore:
                 del self._dues[name]
             return len(mine)
 
-    def take_due(self, subject: str | None = None, limit: int = 50) -> Sequence[Due]:
+    def take_due(
+        self,
+        subject: str | None = None,
+        limit: int = 50,
+        topics: Collection[str] | None = None,
+    ) -> Sequence[Due]:
         """
-        Take out what has come due, of one subject or of all.
+        Take out what has come due, of one subject or of all, about *topics* or anything.
         """
         with self._now() as now:
             who = None if subject is None else self._who(subject)
             ready = sorted(
                 (moment, name)
                 for name, (moment, due) in self._dues.items()
-                if moment <= now and who in {None, due.subject}
+                if moment <= now
+                and who in {None, due.subject}
+                and (topics is None or due.topic in topics)
             )[:limit]
             return [
                 attrs.evolve(self._dues.pop(name)[1], in_s=moment - now) for moment, name in ready

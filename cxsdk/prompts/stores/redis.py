@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -325,18 +325,24 @@ class RedisCapStore:
         """
         return int(self._call("cancel", subject, topic))
 
-    def take_due(self, subject: str | None = None, limit: int = 50) -> Sequence[Due]:
+    def take_due(
+        self,
+        subject: str | None = None,
+        limit: int = 50,
+        topics: Collection[str] | None = None,
+    ) -> Sequence[Due]:
         """
-        Take out what has come due, of one subject or of all.
+        Take out what has come due, of one subject or of all, about *topics* or anything.
 
         Raises:
             StoreUnavailableError: the store cannot be asked.
         """
         is_one = "0" if subject is None else "1"
+        wanted = b"" if topics is None else msgspec.json.encode(dict.fromkeys(topics, True))
         return [
             Due(name.decode(), whose.decode(), float(late), record, topic.decode())
             for name, whose, late, record, topic in self._call(
-                "take_due", is_one, subject or "", limit
+                "take_due", is_one, subject or "", limit, wanted
             )
         ]
 
