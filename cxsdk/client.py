@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cxsdk import _exit, _fork
+from cxsdk._asker import Asker
 from cxsdk._clock import Clock, SystemClock
 from cxsdk._guard import logger, voice
 from cxsdk._ledger import register_metrics
@@ -21,7 +22,7 @@ from cxsdk.config import (
     SpoolOptions,
     resolve,
 )
-from cxsdk.errors import ConfigurationError, CXError
+from cxsdk.errors import ConfigurationError
 from cxsdk.instrument import Instrument
 from cxsdk.outbox.transaction import Transaction
 from cxsdk.parts import NOTHING, Parts
@@ -127,7 +128,7 @@ class Client(Instrument):
             voice.say(logging.WARNING, f"setting:{warning}", "cxsdk: %s", warning)
         self._clock, self._why_off = clock or SystemClock(), ""
         self._processors = processors
-        self._engine: Engine | None = None
+        self.asker = Asker(self.settings, self.capture, self._clock)
         self._listeners = listeners
         asked = self.settings.prompts
         if (asked.prompts or asked.files is not None) and not self.settings.disabled:
@@ -318,28 +319,7 @@ class Client(Instrument):
         Raises:
             ConfigurationError: a prompt, the cap store or the keys are wrong.
         """
-        if self._engine is None:
-            from cxsdk.prompts.setup import open_engine
-
-            with _fork.own_lock():
-                if self._engine is None:
-                    self._engine = open_engine(self.settings, self.capture, self._clock)
-        return self._engine
-
-    def open_prompts(self) -> Engine | None:
-        """
-        Return the prompt engine for a running handler: None where nothing is captured, or where
-        there can be none, which is said and in strict mode raised.
-        """
-        if self._engine is None and self._capture is None:
-            return None
-        try:
-            return self.prompts
-        except CXError as error:
-            if self.settings.strict:
-                raise
-            voice.say(logging.ERROR, "prompts:none", "cxsdk: nobody is asked: %s", error)
-            return None
+        return self.asker.engine()
 
     # ---- ends -----------------------------------------------------------------------------
 
@@ -390,24 +370,13 @@ class Client(Instrument):
         return report
 
     def _closing(self) -> Parts | None:
+        self.asker.close()
         parts = self._ready_to_flush()
         if self._why_off in {"", "switched_off"}:
             self._why_off = "closed"
         self._capture = None
         _exit.forget(self)
-        self._end_prompts(close=True)
         return parts
-
-    def _end_prompts(self, *, close: bool) -> None:
-        if self._engine is None:
-            return
-        try:
-            if close:
-                self._engine.close()
-            else:
-                self._engine.watcher.settle(1.0)
-        except Exception as error:  # noqa: BLE001 - a team's own store may raise anything
-            voice.say(logging.WARNING, "prompts:close", "cxsdk: prompts end: %r", error)
 
     def _closed(self) -> None:
         if self._parts.spool is not None and self._is_own():
@@ -418,14 +387,14 @@ class Client(Instrument):
         if not self._is_own():
             return
         if not final:
-            self._end_prompts(close=False)
+            self.asker.settle()
             self.flush(seconds)
         elif capture is None or not getattr(self._parts.spool, "durable", False):
             self.close(seconds)
         else:
             # Threads of the host may still be at work (uWSGI, daemons): what they say from here
             # on is spooled by parts of its own, and the next process delivers it.
-            self._end_prompts(close=False)
+            self.asker.settle()
             capture.write_losses()
             parts, self._is_ending = self._parts, True
             capture.generation = _RETIRED
@@ -458,8 +427,7 @@ class Client(Instrument):
         Return the ledger, what each sink got, the spool and the settings' levels, as plain data.
         """
         self._open_capture()  # so that a forked child shows its own figures, under its own locks
-        asking = {} if self._engine is None else self._engine.stats()
-        return {**self._parts.stats(), "prompts": asking}
+        return {**self._parts.stats(), "prompts": self.asker.stats()}
 
     @property
     def spool_root(self) -> Path | None:

@@ -69,7 +69,7 @@ def default_engine() -> Engine | None:
     Return the default client's engine; None before ``init`` and where capture is off.
     """
     client = _current.client()
-    found: Engine | None = None if client is None else client.open_prompts()
+    found: Engine | None = None if client is None else client.asker.in_handler()
     return found
 
 

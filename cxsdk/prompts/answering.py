@@ -45,10 +45,9 @@ def _stored(
     if stored is None or stored.state in {"lapsed", "revoked"}:
         return _GONE
     bound = unpack(stored.record)
-    prompt = engine.prompts.get(bound.prompt)
-    if prompt is None or bound.channel != ticket.channel:
+    if bound.prompt not in engine.prompts or bound.channel != ticket.channel:
         return _GONE  # it was taken out of the configuration meanwhile
-    return stored, bound, prompt
+    return stored, bound, engine.prompt_of(bound)
 
 
 def find(engine: Engine, token: str, channels: Sequence[str] | None) -> Offer | Receipt:

@@ -4,25 +4,23 @@ The prompt engine: who is asked what, when, about which interaction, and what be
 
 from __future__ import annotations
 
-import logging
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import attrs
 
 from cxsdk._clock import Clock, SystemClock
-from cxsdk._guard import is_ours, voice
 from cxsdk.asking import CapStore, History, OfferState, Reserved
-from cxsdk.errors import ConfigurationError, CXError, InvalidEventError, StoreUnavailableError
+from cxsdk.errors import ConfigurationError, InvalidEventError, StoreUnavailableError
 from cxsdk.prompts import answering, deciding, judging, later, reserving, watching
+from cxsdk.prompts.calls import Calls
 from cxsdk.prompts.cases import OPEN, case_of, memory_of
-from cxsdk.prompts.deadline import Deadline
 from cxsdk.prompts.deciding import Asked, Verdict
 from cxsdk.prompts.life import Life
 from cxsdk.prompts.model import Prompt
 from cxsdk.prompts.offer import Bound, Offer, Receipt, Suppressed, at, pack
 from cxsdk.prompts.reserving import Failed
+from cxsdk.prompts.shown import rebuilt, wording_in
 from cxsdk.prompts.token import Seal, TokenCodec
 
 if TYPE_CHECKING:
@@ -31,13 +29,14 @@ if TYPE_CHECKING:
 __all__ = ["Engine"]
 
 T = TypeVar("T")
-_PATIENCE_S = 5.0
-"""Longest wait for the store by who answers; a decision waits for the deadline only."""
+_SKEW_S = 300.0
+"""Seconds for which a token outlives its offer, for hosts whose clocks are apart: the store's
+clock decides."""
 
 Moved = Literal["shown", "started", "dismissed"]
 
 
-class Engine:
+class Engine(Calls):
     """
     Decides on the server whether a customer is asked, and takes the answers.
 
@@ -85,6 +84,7 @@ class Engine:
         owns_store: bool = True,
         clock: Clock | None = None,
     ) -> None:
+        super().__init__(capture, deadline)
         self.prompts: dict[str, Prompt] = {}
         for prompt in prompts:
             if prompt.key in self.prompts:
@@ -95,22 +95,17 @@ class Engine:
         self.codec = TokenCodec(keys, audience)
         self.by_priority = sorted(self.prompts.values(), key=lambda p: (-p.priority, p.key))
         self.life = Life(capture)
-        self.refused: Counter[str] = Counter()
         self.needs_watching = False
         """True: `watch` is to be a listener of the client's."""
 
         self.owns_store = owns_store
 
-        self._capture = capture
         self.seal = Seal(keys, "about")
-        self.deadline = deadline
-        self.patience = max(_PATIENCE_S, deadline)
-        self._deadline = Deadline(deadline)
-        self._patience = Deadline(self.patience)
         self.watcher = watching.Watcher(lambda e, at: watching.look(self, e, at), self.now)
         self.attributes = attributes
         self._says_suppressed = suppressed_events
         self.merged: set[tuple[str, str]] = set()
+        self._wordings: dict[tuple[str, str, str], dict[str, Any]] = {}
 
     # ---- deciding -------------------------------------------------------------------------
 
@@ -135,14 +130,14 @@ class Engine:
 
             attributes: of the customer, for rules.
         """
-        return self._guarded(lambda: self._decide(key, how), key)
+        return self.guarded(lambda: self._decide(key, how), key)
 
     async def aoffer(self, key: str | None = None, **how: Any) -> Offer | Suppressed:
         """
         Like `offer`, without blocking the event loop.
         """
         # Who and what is read from the context here, not in a thread.
-        found = self._guarded(lambda: reserving.plan(self, key, how), key)
+        found = self.guarded(lambda: reserving.plan(self, key, how), key)
         if isinstance(found, Suppressed):
             return found
         try:
@@ -151,7 +146,7 @@ class Engine:
             )
         except StoreUnavailableError as error:
             return self._unavailable(error, key)
-        return self._guarded(lambda: self.told(result), key)
+        return self.guarded(lambda: self.told(result), key)
 
     def _decide(self, key: str | None, how: dict[str, Any]) -> Offer | Suppressed:
         found = reserving.plan(self, key, how)
@@ -171,66 +166,6 @@ class Engine:
         if isinstance(result, Offer) and result.bound is not None:
             self.life.prompt(result.prompt, result.bound, "offered", result.offer_id)
         return result
-
-    def _guarded(self, decide: Callable[[], T], key: str | None) -> T | Suppressed:
-        try:
-            return decide()
-        except StoreUnavailableError as error:
-            return self._unavailable(error, key)
-        except Exception as error:
-            if not is_ours(error):
-                raise
-            return self._failed(error, key)
-
-    def _failed(self, error: Exception, key: str | None) -> Suppressed:
-        if self.is_strict:
-            raise error
-        code = error.code if isinstance(error, CXError) else "internal"
-        voice.say(logging.ERROR, f"prompts:{code}", "cxsdk: nobody is asked: %r", error)
-        return self.suppress(None, None, code, key or "")
-
-    @property
-    def is_strict(self) -> bool:
-        """
-        Say whether what is wrong is raised.
-        """
-        capture = self._capture()
-        return capture is not None and capture.strict
-
-    def safely(self, what: Callable[[], T], otherwise: T) -> T:
-        """
-        Return what *what* returns; *otherwise* where it fails, which is said and in strict mode
-        raised.
-        """
-        try:
-            return what()
-        except Exception as error:
-            if self.is_strict or not is_ours(error):
-                raise
-            voice.say(logging.ERROR, "prompts:internal", "cxsdk: a prompt failed: %r", error)
-            return otherwise
-
-    def ask(self, call: Callable[[], T]) -> T:
-        """
-        Return what a *call* of the store's returns, waiting a few seconds at most.
-
-        Raises:
-            StoreUnavailableError: it is not back in time, or raised whatever it raised.
-        """
-
-        def tried() -> T:
-            try:
-                return call()
-            except StoreUnavailableError:
-                raise
-            except Exception as error:
-                raise StoreUnavailableError(f"{type(error).__name__}: {error}") from error
-
-        return self._patience.call(tried)
-
-    def _unavailable(self, error: StoreUnavailableError, key: str | None) -> Suppressed:
-        voice.say(logging.WARNING, "prompts:store", "cxsdk: nobody is asked: %s", error)
-        return self.suppress(None, None, "store_unavailable", key or "")
 
     def reserve(
         self, prompt: Prompt, asked: Asked, offer_id: str, context: Mapping[str, str]
@@ -254,6 +189,12 @@ class Engine:
         """
         known, case = asked.known, asked.case
         locale = deciding.matching_locale(prompt, asked.locale) if asked.locale else None
+        locale = locale or prompt.language
+        wording = self._wordings.get((prompt.key, prompt.version, locale))
+        if wording is None:
+            wording = wording_in(prompt, locale)
+            if prompt is self.prompts.get(prompt.key):
+                self._wordings[prompt.key, prompt.version, locale] = wording
         return Bound(
             prompt=prompt.key,
             version=prompt.version,
@@ -268,7 +209,7 @@ class Engine:
             touchpoint=case.touchpoint,
             outcome=case.outcome if case.interaction_id else "",
             happened_at=case.happened_at,
-            locale=locale or prompt.language,
+            locale=locale,
             stage="recall" if asked.is_recall else "experience",
             echo_of=str(case.data.get("echo_of", "")) if asked.is_recall else "",
             probability=prompt.sampling.rate,
@@ -277,16 +218,18 @@ class Engine:
                 name: str(context[name])[:256] for name in prompt.context_fields if name in context
             },
             tz=asked.tz,
+            wording=wording,
         )
 
     def prompt_of(self, bound: Bound) -> Prompt:
         """
-        Return the prompt that *bound* was offered with.
+        Return the prompt of *bound* as it was offered, also where it is worded otherwise by now.
 
         Raises:
             KeyError: its prompt is gone from the configuration.
         """
-        return self.prompts[bound.prompt]
+        now = self.prompts[bound.prompt]
+        return now if bound.version == now.version else rebuilt(now, bound)
 
     def offer_of(
         self, bound: Bound, offer_id: str, expires_at: float, state: OfferState = "reserved"
@@ -297,10 +240,12 @@ class Engine:
         Raises:
             KeyError: its prompt is gone from the configuration.
         """
+        prompt = self.prompt_of(bound)
+        lasts = expires_at + prompt.revise_for + _SKEW_S
         return Offer(
-            token=self.codec.sign(offer_id, bound.channel, expires_at),
+            token=self.codec.sign(offer_id, bound.channel, lasts),
             offer_id=offer_id,
-            prompt=self.prompts[bound.prompt],
+            prompt=prompt,
             channel=bound.channel,
             locale=bound.locale,
             expires_at=at(expires_at),
@@ -310,22 +255,12 @@ class Engine:
             bound=bound,
         )
 
-    def suppress(
-        self,
-        prompt: Prompt | None,
-        asked: Asked | None,
-        reason: str,
-        key: str = "",
-        *,
-        retry_in: float | None = None,
-    ) -> Suppressed:
+    def tell(self, prompt: Prompt, asked: Asked, reason: str) -> None:
         """
-        Count that nobody is asked, and why.
+        Record a refusal as an event, where that is wanted.
         """
-        self.refused[reason] += 1
-        if self._says_suppressed and prompt is not None and asked is not None:
+        if self._says_suppressed:
             self.life.suppressed(prompt, self.bound(prompt, asked, {}), reason)
-        return Suppressed(reason, prompt.key if prompt else key, retry_in)
 
     def now(self) -> float:
         """
@@ -340,7 +275,7 @@ class Engine:
         Return a signed text that stands for an interaction, to be kept in the session until the
         page is rendered that asks; empty where there is nothing to ask about.
         """
-        found = self._guarded(lambda: memory_of(case_of(about, self.seal), self.seal), None)
+        found = self.guarded(lambda: memory_of(case_of(about, self.seal), self.seal), None)
         return found if isinstance(found, str) else ""
 
     # ---- answering, see there -----------------------------------------------------------------
@@ -493,7 +428,6 @@ class Engine:
         Let go of threads and connections. Idempotent.
         """
         self.watcher.close()
-        self._deadline.close()
-        self._patience.close()
+        super().close()
         if self.owns_store:
             self.store.close()

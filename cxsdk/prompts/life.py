@@ -80,7 +80,7 @@ class Life:
                 **{name: value for name, value in facts.items() if value is not None},
             }
         )
-        return capture.fact(draft, bound.consent)
+        return capture.fact(draft, _consent(capture, bound))
 
     def suppressed(self, prompt: Prompt, bound: Bound, reason: str) -> Accepted | Dropped:
         """
@@ -97,7 +97,7 @@ class Life:
             reason=reason,
             about=about(bound),
         )
-        return capture.fact(draft, bound.consent)
+        return capture.fact(draft, _consent(capture, bound))
 
     def feedback_id(self, offer_id: str, revision: int) -> str | None:
         """
@@ -152,7 +152,7 @@ class Life:
         if stored.revision > 1:
             data["supersedes"] = self.feedback_id(stored.offer_id, stored.revision - 1)
         draft.data.update(data)
-        return capture.fact(draft, bound.consent)
+        return capture.fact(draft, _consent(capture, bound))
 
     def promise(
         self, bound: Bound, follow: FollowUp, offer_id: str, number: int, feedback_id: str
@@ -177,7 +177,7 @@ class Life:
             about={"event_ids": [feedback_id], **_interactions(bound)},
         )
         draft.attributes = {"owner": follow.owner}
-        return capture.fact(draft, bound.consent)
+        return capture.fact(draft, _consent(capture, bound))
 
     def _draft(
         self, capture: Capture, bound: Bound, family: str, action: str, event_id: str
@@ -189,6 +189,14 @@ class Life:
         if bound.interaction_id:
             draft.causation = bound.interaction_id
         return draft
+
+
+def _consent(capture: Capture, bound: Bound) -> str | None:
+    """
+    Return the state that was in force at the offer, or the denial that came after it.
+    """
+    is_denied = capture.customers.consent_of(bound.known) == "denied"
+    return "denied" if is_denied else bound.consent
 
 
 def _interactions(bound: Bound) -> dict[str, Any]:

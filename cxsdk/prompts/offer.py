@@ -69,6 +69,8 @@ class Bound(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     trigger: str = ""
     context: dict[str, str] = {}
     tz: str = "UTC"
+    wording: dict[str, Any] | None = None
+    """What its reader is shown, see `shown`."""
 
     @property
     def known(self) -> Known:

@@ -334,7 +334,9 @@ class _Run:
         if self._waits:
             self._engine.run_due(_sent, 100_000)
 
-    def _offer(self, block: dict[str, str], data: dict[str, Any], traits: Mapping[str, Any]) -> None:
+    def _offer(
+        self, block: dict[str, str], data: dict[str, Any], traits: Mapping[str, Any]
+    ) -> None:
         engine, where = self._engine, data.get("where") or {}
         asked = Asked(
             known=Known(block, data.get("session_id"), None, bytes(8), is_known="id" in block),
