@@ -80,14 +80,18 @@ class Watcher:
                 self._done += 1
                 words = "cxsdk: the cap store is away, so events pass that prompts wait for"
                 voice.say(logging.WARNING, "prompts:unwatched", words)
-            if self._thread is None:
-                thread = threading.Thread(target=self._work, name="cxsdk-watch", daemon=True)
-                try:
-                    thread.start()
-                except RuntimeError:
-                    return  # the next event, or whoever settles, tries again
-                self._thread = thread
+            self._begin()
             self._changed.notify_all()
+
+    def _begin(self) -> None:
+        if self._thread is not None:
+            return
+        thread = threading.Thread(target=self._work, name="cxsdk-watch", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            return  # the next event, or whoever settles, tries again
+        self._thread = thread
 
     def settle(self, seconds: float) -> None:
         """
@@ -104,6 +108,7 @@ class Watcher:
             if self._done >= wanted:
                 return
             self._is_down = False
+            self._begin()
             self._changed.notify_all()  # try now what was to be tried later
             self._changed.wait_for(lambda: self._done >= wanted or self._is_down, seconds)
             if self._done < wanted:

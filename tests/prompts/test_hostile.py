@@ -5,10 +5,10 @@ Whatever the host passes, its own functions do or the store raises: no page brea
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 import time
 from contextvars import ContextVar
+from pathlib import Path
 
 import pytest
 
@@ -313,7 +313,7 @@ def test_many_clients_leave_no_thread_and_no_file_behind(tmp_path):
     """Twenty clients one after another, each asks: what was there before is there after."""
 
     def open_files():
-        return len(os.listdir("/proc/self/fd"))
+        return len(list(Path("/proc/self/fd").iterdir()))
 
     def use(number):
         options = cx.PromptOptions(
