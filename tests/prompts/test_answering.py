@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from cxsdk.errors import StoreUnavailableError
-from cxsdk.prompts import Choice, FollowUp, Question, QuotaRule, ShowIf, umux_lite
+from cxsdk.prompts import Choice, Echo, FollowUp, Question, QuotaRule, ShowIf, umux_lite
 from cxsdk.prompts.answers import check
 from cxsdk.prompts.stores.memory import MemoryCapStore
 
@@ -351,3 +351,72 @@ def test_umux_lite_is_two_questions(prompt):
     found = check(p, {"umux_capabilities": 6, "umux_ease": 7}, partial=False, lang="en")
     assert [each["value"] for each in found.wire] == [6, 7]
     assert p.told_instrument == "umux_lite"
+
+
+# ---- over time --------------------------------------------------------------------------------
+
+
+def test_a_part_that_comes_late_takes_nothing_away(rig, prompt):
+    """What a form saved on the way overtakes nothing, also where a mind may change."""
+    questions = [Question(id="effort", kind="ces"), Question(id="why", kind="text", text="Why?")]
+    r = rig(prompt(questions=questions, revise_for=600.0))
+    token = r.ask().token
+    assert r.engine.submit(token, {"effort": 2, "why": "slow"})
+    assert r.engine.submit(token, {"effort": 2}, partial=True).outcome == "conflict"
+    assert [f["complete"] for f in r.said("feedback")] == [True]
+
+
+def test_a_mind_may_change_after_the_offer_is_over(rig, prompt):
+    """The time to revise counts from the answer, not from the end of the offer."""
+    r = rig(prompt(revise_for=86_400.0))
+    token = r.ask().token
+    assert r.engine.submit(token, {"effort": 6})
+    r.turn(80_000)
+    assert r.engine.submit(token, {"effort": 2}).outcome == "revised"
+    late = r.ask(customer="c2").token
+    r.turn(1801)
+    assert r.engine.submit(late, {"effort": 2}).outcome == "gone"
+
+
+def test_the_store_s_clock_decides_and_not_a_worker_s(rig):
+    """A host two minutes ahead of the store takes an answer that is in time."""
+    r = rig()
+    ahead = rig(store=r.engine.store)
+    token = r.ask().token
+    r.turn(1700)
+    ahead.turn(1820)
+    assert ahead.engine.submit(token, {"effort": 6}).outcome == "accepted"
+
+
+def test_a_retried_answer_is_the_same_in_another_process(rig, prompt):
+    """After a restart the same body is the same answer: one feedback, one promise, one echo."""
+    promise = FollowUp(when={"effort": {"lt": 4}}, within=3600.0, owner="care")
+    make = {"follow_up": [promise], "echo": Echo(after=3600.0), "revise_for": 600.0}
+    r = rig(prompt(**make))
+    token = r.ask().token
+    first = r.engine.submit(token, {"effort": 2})
+    other = rig(prompt(**make), store=r.engine.store)
+    other.engine.clock = r.engine.clock
+    again = other.engine.submit(token, {"effort": 2})
+    better = other.engine.submit(token, {"effort": 7})
+    assert (first.outcome, again.outcome, better.outcome) == ("accepted", "same", "revised")
+    assert r.engine.store.counts()["due"] == 1
+    events = [json.loads(each) for each in (*r.events, *other.events)]
+
+    def ids(kind):
+        return {each["id"] for each in events if f".{kind}." in each["type"]}
+
+    assert len(ids("feedback.given")) == 2
+    assert len(ids("prompt.answered")) == 1
+    # A promise once made is kept, also to who thinks better of us by now.
+    assert len(ids("commitment.made")) == 1
+
+
+def test_who_withdraws_between_offer_and_answer_is_not_said_to_consent(rig):
+    """What they tell us is kept, under the consent that is in force."""
+    r = rig()
+    token = r.ask(consent="granted").token
+    capture = r.client._parts.capture
+    capture.customers.remember_consent(capture.known(("c1", None, None, None)), "denied")
+    assert r.engine.submit(token, {"effort": 6})
+    assert r.said("feedback")[0]["consent"]["state"] == "denied"

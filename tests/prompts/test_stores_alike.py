@@ -104,7 +104,8 @@ def calls(chance, count):  # noqa: PLR0912 - a branch for each call
             due = Due(f"d-{chance.randrange(8)}", who, delay, b"r", chance.choice("pq"))
             yield what, (due,), {}
         elif what == "take_due":
-            yield what, (chance.choice([None, who]), chance.choice([1, 50])), {}
+            topics = chance.choice([None, None, ["p"], ["p", "q"], []])
+            yield what, (chance.choice([None, who]), chance.choice([1, 50]), topics), {}
         elif what == "merge":
             yield what, (who, chance.choice(SUBJECTS)), {}
         elif what == "cancel":

@@ -349,6 +349,18 @@ class CapStoreConformance(CapStoreRaces, CapStoreSubjects):
         assert found is not None
         assert (found.state, found.revision) == ("answered", 3)
 
+    def test_3_a_part_takes_nothing_from_a_whole_answer(self, store: CapStore) -> None:
+        """
+        One that was sent before and comes after is a conflict, also while revising is allowed.
+        """
+        self.granted(store, ask("o-1"))
+        store.answer("o-1", b"a", complete=True, revise_for=60.0)
+        late = store.answer("o-1", b"b", complete=False, revise_for=60.0)
+        assert (late.outcome, late.revision) == ("conflict", 1)
+        found = store.find("o-1")
+        assert found is not None
+        assert (found.state, found.revision) == ("answered", 1)
+
     def test_3_a_dismissed_offer_takes_no_answer(self, store: CapStore) -> None:
         """
         Whichever came first holds.
@@ -392,6 +404,22 @@ class CapStoreConformance(CapStoreRaces, CapStoreSubjects):
         assert [due.due_id for due in store.take_due()] == ["d-3"]
         assert store.schedule(mine)
         assert store.cancel(ANN) == 1
+
+    def test_3_what_is_due_is_taken_by_topic(self, store: CapStore) -> None:
+        """
+        Of the topics that are named and of no other, however many others wait in front of them.
+        """
+        for number in range(30):
+            assert store.schedule(Due(f"d-{number:02}", ANN, number, b"r", "pqr"[number % 3]))
+        self.later(60)
+        assert store.take_due(None, 50, []) == []
+        assert store.take_due(ANN, 50, ["x"]) == []
+        taken = [due.due_id for due in store.take_due(None, 4, ["q", "x"])]
+        assert taken == ["d-01", "d-04", "d-07", "d-10"]
+        assert [due.due_id for due in store.take_due(ANN, 1, ["r", "q"])] == ["d-02"]
+        assert [due.due_id for due in store.take_due(BEN, 50, ["p"])] == []
+        assert len(store.take_due(ANN, 50, ["p", "q", "r"])) == 25
+        assert store.counts()["due"] == 0
 
     # ---- 9
 
