@@ -292,7 +292,8 @@ class PromptOptions:
     """Seconds that a page waits for a decision, at most; then nobody is asked."""
 
     attributes: Callable[[Any], Mapping[str, Any]] | None = None
-    """The host's id of a customer → attributes that eligibility rules look at."""
+    """The host's id of a customer → attributes that eligibility rules look at. Called where a rule
+    needs it, on a thread of the engine's, within *deadline*."""
 
     watch: bool = True
     """Look at live events where a prompt needs it: letters, delays, failures, ``cancel_on``."""
