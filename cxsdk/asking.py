@@ -14,6 +14,7 @@ import attrs
 
 __all__ = [
     "ENDED",
+    "LATE_S",
     "OPEN",
     "Answered",
     "Cap",
@@ -37,6 +38,10 @@ OPEN: tuple[OfferState, ...] = ("reserved", "shown", "started", "partial")
 
 ENDED: tuple[OfferState, ...] = ("answered", "dismissed", "lapsed", "revoked")
 """States that an offer does not leave; a lapsed one was never seen, or not answered in time."""
+
+
+LATE_S = 7 * 86_400.0
+"""Seconds after its time in which something that is due is still done; then a store drops it."""
 
 
 @attrs.define(frozen=True)

@@ -101,12 +101,13 @@ def submit(
     Check an answer, let the store decide whether it holds, and keep it before saying so.
     """
     found = _stored(engine, token, channels)
-    if isinstance(found, Receipt):
-        return found
+    if isinstance(found, Receipt) or engine._capture() is None:
+        # Switched off: nothing would be kept, so nothing is taken.
+        return found if isinstance(found, Receipt) else UNAVAILABLE
     stored, bound, prompt = found
     offer = engine.offer_of(bound, stored.offer_id, stored.expires_at, stored.state)
     if not isinstance(given, Mapping):
-        return Receipt(outcome="invalid", errors={"": "unknown_question"}, offer=offer)
+        given = {"": given}  # no question has this name
     answers = check(prompt, given, partial=partial, lang=bound.locale)
     if answers.errors or not answers.wire:
         return Receipt(outcome="invalid", errors=answers.errors or {"": "required"}, offer=offer)

@@ -14,7 +14,7 @@ import msgspec
 
 from cxsdk._guard import voice
 from cxsdk._ids import new_id
-from cxsdk.asking import Due, StoredOffer
+from cxsdk.asking import LATE_S, Due, StoredOffer
 from cxsdk.errors import StoreUnavailableError
 from cxsdk.prompts import judging
 from cxsdk.prompts.cases import Case
@@ -31,7 +31,6 @@ __all__ = ["PASSING", "echo", "put_back", "ready", "run_due", "sweep", "wait"]
 PASSING = frozenset({"in_flight", "cap_session", "quiet_hours", "lost_priority"})
 """Refusals that a thing which is due outlives: they are soon over."""
 
-_LATE_S = 7 * 86_400.0
 _RETRY_S = 300.0
 _QUIET_S = 1800.0
 
@@ -126,7 +125,7 @@ def _take(
             voice.say(logging.WARNING, "prompts:record", "cxsdk: a due prompt: %s", error)
             continue
         prompt = engine.prompts.get(bound.prompt)
-        if prompt is not None and -due.in_s <= _LATE_S:
+        if prompt is not None and -due.in_s <= LATE_S:
             found.append((due, bound, prompt))
     return found
 

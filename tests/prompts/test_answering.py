@@ -420,3 +420,14 @@ def test_who_withdraws_between_offer_and_answer_is_not_said_to_consent(rig):
     capture.customers.remember_consent(capture.known(("c1", None, None, None)), "denied")
     assert r.engine.submit(token, {"effort": 6})
     assert r.said("feedback")[0]["consent"]["state"] == "denied"
+
+
+def test_switched_off_takes_no_answer(rig):
+    """What would not be kept is not taken: the same answer counts when capture is on again."""
+    r = rig()
+    token = r.ask().token
+    capture, r.client._capture = r.client._capture, None
+    assert r.engine.submit(token, {"effort": 6}).outcome == "unavailable"
+    assert r.engine.store.find(r.engine.find(token).offer_id).state == "reserved"
+    r.client._capture = capture
+    assert r.engine.submit(token, {"effort": 6}).outcome == "accepted"

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from cxsdk.asking import (
+    LATE_S,
     OPEN,
     Answered,
     Denied,
@@ -57,7 +58,7 @@ class SqlCapStore(abc.ABC):
 
     old_rows: tuple[tuple[str, float], ...] = (
         (sql.OLD_MARKS, 0.0),
-        (sql.OLD_DUES, YEAR_S),
+        (sql.OLD_DUES, LATE_S),
         (sql.OLD_ALIASES, YEAR_S),
     )
     """What deletes rows of no use, with the age in seconds at which they are."""

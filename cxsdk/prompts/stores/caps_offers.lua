@@ -17,7 +17,7 @@
 -- open, st:<state>     open offers by their end; offers by when they are dropped
 -- out                  who opted out: the only key that lives for ever
 
-local YEAR, DAY = 365 * 86400, 86400
+local YEAR, LATE, DAY = 365 * 86400, 7 * 86400, 86400
 local MOST_OFFERS, MOST_MARKS = 100, 100
 local STEPS = {reserved = 1, shown = 2, started = 3, partial = 4}
 local STATES = {'reserved', 'shown', 'started', 'partial', 'answered', 'dismissed', 'lapsed', 'revoked'}

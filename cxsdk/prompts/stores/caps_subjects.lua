@@ -233,7 +233,7 @@ local function sweep(limit)
       redis.call('ZREM', name, id)
     end
   end
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due', '-inf', text(now - YEAR), 'LIMIT', 0, 500)) do
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due', '-inf', text(now - LATE), 'LIMIT', 0, 500)) do
     local subject = redis.call('HGET', key('t', id), 's')
     drop_due(id, subject or '')
   end

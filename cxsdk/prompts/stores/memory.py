@@ -15,6 +15,7 @@ import attrs
 
 from cxsdk import _fork
 from cxsdk.asking import (
+    LATE_S,
     OPEN,
     Answered,
     Denied,
@@ -376,7 +377,7 @@ class MemoryCapStore:
             for found in self._marks.values():
                 self._trim(found, now)
             self._marks = {place: found for place, found in self._marks.items() if found}
-            for name in [n for n, (at, _) in self._dues.items() if at < now - YEAR_S]:
+            for name in [n for n, (at, _) in self._dues.items() if at < now - LATE_S]:
                 del self._dues[name]
             return before
 

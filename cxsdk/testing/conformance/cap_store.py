@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from cxsdk.asking import Cap, CapStore, Due, OfferState
+from cxsdk.asking import LATE_S, Cap, CapStore, Due, OfferState
 from cxsdk.testing.conformance._cap_races import CapStoreRaces
 from cxsdk.testing.conformance._cap_requests import ANN, BEN, DAY, GAP, any_cap, ask
 from cxsdk.testing.conformance._cap_subjects import CapStoreSubjects
@@ -420,6 +420,16 @@ class CapStoreConformance(CapStoreRaces, CapStoreSubjects):
         assert [due.due_id for due in store.take_due(BEN, 50, ["p"])] == []
         assert len(store.take_due(ANN, 50, ["p", "q", "r"])) == 25
         assert store.counts()["due"] == 0
+
+    def test_3_what_nobody_took_is_dropped(self, store: CapStore) -> None:
+        """
+        A week after its time, by the sweep; what is later than that is of no use.
+        """
+        for name, seconds in (("d-1", 0.0), ("d-2", DAY)):
+            assert store.schedule(Due(name, ANN, seconds, b"r", "p"))
+        self.later(LATE_S + 60)
+        store.sweep()
+        assert [due.due_id for due in store.take_due()] == ["d-2"]
 
     # ---- 9
 
