@@ -361,11 +361,12 @@ class Client(Instrument):
         """
         Like `close`, without blocking the event loop.
         """
+        import asyncio
+
+        await asyncio.to_thread(self.asker.close)  # the store may be slow to say goodbye
         parts = self._closing()
         report = await parts.aclose(timeout) if parts else NOTHING
         if self._parts.spool is not None:
-            import asyncio
-
             await asyncio.to_thread(self._closed)
         return report
 

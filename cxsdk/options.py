@@ -291,7 +291,9 @@ class PromptOptions:
     deadline: float = attrs.field(default=0.05, validator=_positive)
     """Seconds that a page waits for a decision, at most; then nobody is asked."""
 
-    attributes: Callable[[Any], Mapping[str, Any]] | None = None
+    attributes: Callable[[Any], Mapping[str, Any]] | None = attrs.field(
+        default=None, validator=attrs.validators.optional(_callable)
+    )
     """The host's id of a customer → attributes that eligibility rules look at. Called where a rule
     needs it, on a thread of the engine's, within *deadline*."""
 

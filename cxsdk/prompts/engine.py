@@ -25,6 +25,7 @@ from cxsdk.prompts.token import Seal, TokenCodec
 
 if TYPE_CHECKING:
     from cxsdk.pipeline.capture import Capture
+    from cxsdk.pipeline.customers import Customers
 
 __all__ = ["Engine"]
 
@@ -87,6 +88,8 @@ class Engine(Calls):
         super().__init__(capture, deadline)
         self.prompts: dict[str, Prompt] = {}
         for prompt in prompts:
+            if not isinstance(prompt, Prompt):
+                raise ConfigurationError(f"prompts: expected a Prompt, got {type(prompt).__name__}")
             if prompt.key in self.prompts:
                 raise ConfigurationError(f"prompts: {prompt.key!r} is there twice")
             self.prompts[prompt.key] = prompt
@@ -99,6 +102,8 @@ class Engine(Calls):
         """True: `watch` is to be a listener of the client's."""
 
         self.owns_store = owns_store
+        self.customers: Customers | None = None
+        """Who customers are while capture is off."""
 
         self.seal = Seal(keys, "about")
         self.watcher = watching.Watcher(lambda e, at: watching.look(self, e, at), self.now)
@@ -411,9 +416,11 @@ class Engine(Calls):
 
     def _subjects(self, customer: Any, anonymous: str | None) -> list[str]:
         capture = self._capture()
-        if capture is None:
-            return []
-        block = capture.known((customer, anonymous, None, None)).block or {}
+        # Also while capture is off: what a customer wants does not wait for that.
+        customers = self.customers if capture is None else capture.customers
+        if customers is None:
+            raise StoreUnavailableError("capture is off, so nobody is known")
+        block = customers.resolve((customer, anonymous, None, None)).block or {}
         kinds = (("id", "c"), ("anonymous_id", "a"))
         return [deciding.subject_of(kind, block[name]) for name, kind in kinds if name in block]
 

@@ -16,6 +16,7 @@ from cxsdk._clock import Clock
 from cxsdk._guard import voice
 from cxsdk.config import Settings
 from cxsdk.errors import ConfigurationError
+from cxsdk.pipeline.customers import Customers
 from cxsdk.prompts.engine import Engine
 from cxsdk.prompts.model import Prompt
 from cxsdk.prompts.rules import NotAfterFailure
@@ -57,6 +58,7 @@ def open_engine(settings: Settings, capture: Callable[[], Capture | None], clock
         owns_store=isinstance(options.store, str),
         clock=clock,
     )
+    engine.customers = Customers(settings.privacy.key)
     if options.watch and any(map(_needs_watching, prompts)):
         engine.needs_watching = True
     return engine
@@ -78,12 +80,9 @@ def open_cap_store(settings: Settings) -> CapStore:
         ExtraMissingError: its extra is not installed.
     """
     wanted: Any = settings.prompts.store
-    if not isinstance(wanted, str):
-        made: CapStore = wanted
-        return made
     from cxsdk.prompts.stores import open_store
 
-    if wanted not in {"", "sqlite:"}:
+    if not isinstance(wanted, str) or wanted not in {"", "sqlite:"}:
         return open_store(wanted)
     if not wanted and settings.spool.mode == "memory":
         return open_store("memory:")

@@ -358,3 +358,61 @@ def test_a_signal_handler_that_raises_while_a_page_waits_undoes_it():
     go.set()
     assert undone.wait(5)
     deadline.close()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"store": 5},
+        {"store": object()},
+        {"prompts": ["loyalty"]},
+        {"attributes": {"c1": {}}},
+    ],
+)
+def test_options_of_a_wrong_kind_stop_the_start(options):
+    """And not the first page that asks."""
+    with pytest.raises(cx.errors.ConfigurationError):
+        cx.Client("shop", collector="memory:", prompts=cx.PromptOptions(**options))
+
+
+def test_an_opt_out_is_kept_while_capture_is_off():
+    """What a customer wants does not wait for the OFF file to go."""
+    options = cx.PromptOptions(prompts=[LOYALTY], store=MemoryCapStore(), deadline=5.0)
+    key = cx.PrivacyOptions(key=b"a privacy key of the team")
+    with cx.Client("shop", collector="memory:", prompts=options, privacy=key) as client:
+        capture, client._capture = client._capture, None
+        client.prompts.opt_out("c1")
+        client._capture = capture
+        with client.scope(customer="c1"):
+            assert client.prompts.offer("loyalty").reason == "opted_out"
+
+
+def test_an_opt_out_that_cannot_be_kept_is_said(rig):
+    """Nobody is left to believe that it was."""
+    r = rig()
+    r.engine._capture = lambda: None
+    with pytest.raises(cx.errors.StoreUnavailableError):
+        r.engine.opt_out("c1")
+
+
+def test_closing_a_client_leaves_the_loop_free():
+    """A store that takes its time to close keeps no other task waiting."""
+
+    class Slow(MemoryCapStore):
+        def close(self):
+            time.sleep(0.2)
+
+    async def main():
+        client = cx.Client(
+            "shop",
+            collector="memory:",
+            prompts=cx.PromptOptions(prompts=[LOYALTY], store="memory:"),
+        )
+        client.prompts.store = Slow()
+        task, ticks = asyncio.ensure_future(client.aclose()), 0
+        while not task.done():
+            ticks += 1
+            await asyncio.sleep(0.01)
+        return ticks
+
+    assert asyncio.run(main()) > 5

@@ -195,3 +195,43 @@ def test_letters_live_longer():
     said = Prompt(key="a", questions=ONE, channels=["email"], offer_ttl=3600.0)
     assert (plain.ttl("in_app"), plain.ttl("email")) == (1800.0, 14 * 86_400.0)
     assert said.ttl("email") == 3600.0
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ("pt-BR", "pt_BR"),
+        ("pt_br", "pt_BR"),
+        ("de-AT-1996", "de-AT"),
+        ("de-CH", "de"),
+        ("fr", None),
+        ("", None),
+        ("-", None),
+    ],
+)
+def test_a_language_is_found_however_it_is_spelt(wanted, found):
+    """With hyphens or underscores, in any case; the nearest there is."""
+    from cxsdk.prompts.deciding import matching_locale
+
+    names = ("pt_BR", "de", "de-AT")
+    made = Prompt(key="p", questions=[Question(id="q")], locales={each: {} for each in names})
+    assert matching_locale(made, wanted) == found
+
+
+@pytest.mark.parametrize(
+    ("moment", "allows"),
+    [
+        ("2026-03-29T00:30:00+00:00", False),  # 01:30, an hour before the clocks go forward
+        ("2026-03-29T01:30:00+00:00", True),  # 03:30, for half past two there is none
+        ("2026-10-25T00:30:00+00:00", False),  # 02:30 in summer time …
+        ("2026-10-25T01:30:00+00:00", False),  # … and 02:30 again
+        ("2026-10-25T02:30:00+00:00", True),
+    ],
+)
+def test_quiet_hours_are_the_clock_s_on_the_wall(moment, allows):
+    """Where a zone changes its clock the hours last shorter or longer, as they do at home."""
+    from cxsdk.prompts.rules import Facts, QuietHours
+
+    rule = QuietHours(start="01:00", end="03:00")
+    facts = Facts(now=datetime.fromisoformat(moment), tz="Europe/Berlin")
+    assert rule.allows(facts) is allows

@@ -91,7 +91,6 @@ class MemoryCapStore:
         return "MemoryCapStore()"
 
     def _begin_process(self) -> None:
-        self._generation = _fork.current()
         self._lock = threading.RLock()
         self._entries: dict[str, _Entry] = {}
         self._of_subject: dict[str, set[str]] = defaultdict(set)
@@ -105,6 +104,7 @@ class MemoryCapStore:
         self._out: set[str] = set()
         self._dues: dict[str, tuple[float, Due]] = {}
         self._marks: dict[tuple[str, str], dict[str, tuple[float, float]]] = {}
+        self._generation = _fork.current()  # last: another thread of the child may look at it
 
     @contextmanager
     def _now(self) -> Iterator[float]:
@@ -112,7 +112,9 @@ class MemoryCapStore:
         Hold the lock; give the time.
         """
         if self._generation != _fork.current():
-            self._begin_process()
+            with _fork.own_lock():
+                if self._generation != _fork.current():
+                    self._begin_process()
         with self._lock:
             yield self._time()
 
