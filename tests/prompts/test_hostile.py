@@ -363,8 +363,8 @@ def test_a_signal_handler_that_raises_while_a_page_waits_undoes_it():
 @pytest.mark.parametrize(
     "options",
     [
-        {"store": 5},
-        {"store": object()},
+        {"prompts": [LOYALTY], "store": 5},
+        {"prompts": [LOYALTY], "store": object()},
         {"prompts": ["loyalty"]},
         {"attributes": {"c1": {}}},
     ],
