@@ -375,9 +375,8 @@ class Capture:
 
     def counted(self) -> dict[str, int]:
         """
-        Return the last number given in each lane (``sdk.seq``).
+        Return the last number given in each lane (``sdk.seq``), by the one way that takes none.
         """
-        # To show a counter is the only way to read it that takes no number from it.
         return {lane: int(repr(each)[6:-1]) - 1 for lane, each in self._counters.items()}
 
     # ---- what is not kept -----------------------------------------------------------------

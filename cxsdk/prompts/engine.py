@@ -168,7 +168,7 @@ class Engine(Calls):
         """
         if isinstance(result, Failed):
             return self._failed(result.error, None)
-        if isinstance(result, Offer) and result.bound is not None:
+        if isinstance(result, Offer) and result.bound is not None and result.is_new:
             self.life.prompt(result.prompt, result.bound, "offered", result.offer_id)
         return result
 
@@ -185,7 +185,8 @@ class Engine(Calls):
         request = deciding.request_of(prompt, asked, offer_id, pack(bound))
         result = self.store.reserve(request)
         if not isinstance(result, Reserved):
-            return self.suppress(prompt, asked, result.reason, retry_in=result.retry_in)
+            again = reserving.open_one(self, prompt, asked, result.reason)
+            return again or self.suppress(prompt, asked, result.reason, retry_in=result.retry_in)
         return self.offer_of(bound, offer_id, asked.now + request.expires_in)
 
     def bound(self, prompt: Prompt, asked: Asked, context: Mapping[str, str]) -> Bound:

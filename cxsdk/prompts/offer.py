@@ -124,6 +124,9 @@ class Offer:
     context: Mapping[str, str] = attrs.field(factory=dict)
     """Values that texts show as ``{name}``; of the prompt's ``context_fields`` only."""
 
+    is_new: bool = True
+    """False: it was offered before and is still open; the page is loaded again."""
+
     bound: Bound | None = attrs.field(default=None, repr=False, eq=False)
     """What it is bound to; no face shows it."""
 

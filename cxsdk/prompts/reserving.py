@@ -14,22 +14,24 @@ import attrs
 
 from cxsdk._guard import voice
 from cxsdk._ids import new_id
+from cxsdk.asking import OPEN as OPEN_STATES
 from cxsdk.asking import Due
 from cxsdk.errors import InvalidEventError, StoreUnavailableError
 from cxsdk.prompts import deciding, judging, later
 from cxsdk.prompts.cases import OPEN, Case, case_of
 from cxsdk.prompts.deciding import Asked
 from cxsdk.prompts.model import Prompt
-from cxsdk.prompts.offer import Offer, Suppressed
+from cxsdk.prompts.offer import Offer, Suppressed, unpack
 from cxsdk.scope import NOBODY, NOWHERE, current_scope
 
 if TYPE_CHECKING:
     from cxsdk.pipeline.capture import Capture
     from cxsdk.prompts.engine import Engine
 
-__all__ = ["Failed", "Plan", "asked_of", "attempt", "plan", "reserve_first", "undo"]
+__all__ = ["Failed", "Plan", "asked_of", "attempt", "open_one", "plan", "reserve_first", "undo"]
 
 _KNOWN_MERGES = 4096
+_OPEN_ALREADY = frozenset({"in_flight", "already_asked"})
 
 
 @attrs.define(frozen=True)
@@ -234,6 +236,28 @@ def reserve_first(engine: Engine, plan: Plan) -> Offer | Suppressed:
     later.put_back(engine, plan.taken.values())
     plan.taken.clear()
     return offered or refusal
+
+
+def open_one(engine: Engine, prompt: Prompt, asked: Asked, reason: str) -> Offer | None:
+    """
+    Return the offer about the same thing that is open already, where it is why there is no other:
+    a page that is loaded again shows the same question. Blocks on the store.
+
+    Raises:
+        StoreUnavailableError: the store cannot be asked.
+    """
+    about = asked.case.interaction_id  # empty: the relationship
+    if reason not in _OPEN_ALREADY:
+        return None
+    history = engine.store.history(asked.subject)
+    for stored in history.offers:
+        is_open = stored.state in OPEN_STATES and stored.expires_at > history.now
+        if is_open and stored.prompt == prompt.key:
+            bound = unpack(stored.record)
+            if (bound.interaction_id, bound.channel) == (about, asked.channel):
+                again = engine.offer_of(bound, stored.offer_id, stored.expires_at, stored.state)
+                return attrs.evolve(again, is_new=False)
+    return None
 
 
 def _in_order(

@@ -2,7 +2,6 @@
 A shop in one file that knows how its customers fare. Run it: flask --app app run
 """
 
-import logging
 import os
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -13,7 +12,6 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 import cxsdk as cx
 
 TZ = ZoneInfo("Europe/Vienna")
-logging.basicConfig(level=logging.INFO)
 app = flask.Flask(__name__)
 app.secret_key = os.environ.get("SECRET_KEY", "only-for-this-example")
 collector = os.environ.get("CXSDK_COLLECTOR", "http://127.0.0.1:4180")
@@ -70,11 +68,8 @@ def checkout():
 
 @app.get("/thanks")
 def thanks():
-    offer = cx.prompts.offer("checkout_effort", about=flask.session.pop("paid", ""))
-    offer = offer or cx.prompts.find(flask.session.get("asked", ""))  # the page is loaded again
-    is_asked = bool(offer) and offer.is_open
-    flask.session["asked"] = offer.token if is_asked else ""
-    return flask.render_template("thanks.html", question=offer.as_html() if is_asked else "")
+    offer = cx.prompts.offer("checkout_effort", about=flask.session.get("paid", ""))
+    return flask.render_template("thanks.html", question=offer.as_html() if offer else "")
 
 
 @app.post("/support")

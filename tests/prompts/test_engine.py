@@ -31,16 +31,16 @@ DAY = 86_400.0
 def test_an_offer_is_about_the_interaction_that_just_ended(rig):
     """It is bound to it on the server; what a browser gets names nothing of it."""
     r = rig()
-    offer = r.ask("checkout_effort")
+    offer = r.ask("checkout_effort", customer="somebody-in-particular")
     assert isinstance(offer, Offer)
     (done,) = r.said("interaction")
     (offered,) = r.said("prompt", "offered")
     assert offered["about"]["interaction_ids"] == [done["interaction_id"]]
     assert offered["offer_id"] == offer.offer_id
-    assert offered["customer"] == {"id": "c1"}
+    assert offered["customer"] == {"id": "somebody-in-particular"}
     assert offered["inclusion_probability"] == 1.0
     assert done["interaction_id"] not in offer.token
-    assert "c1" not in offer.token
+    assert "somebody" not in offer.token
 
 
 def test_an_open_interaction_cannot_be_judged_yet(rig):
@@ -613,3 +613,24 @@ def test_a_page_that_names_its_prompt_gets_no_other(rig, prompt):
     r.turn(61)
     assert r.ask("other", touchpoint="browse").prompt.key == "other"
     assert r.ask("checkout_effort", customer="c2", touchpoint="browse").reason == "trigger_mismatch"
+
+
+def test_a_page_that_is_loaded_again_asks_the_same(rig):
+    """The open offer comes back, told once; answered, it does not."""
+    r = rig()
+    with r.client.scope(customer="c1"):
+        with r.client.interaction("checkout.pay"):
+            pass
+        kept = r.engine.remember()
+        first = r.engine.offer("checkout_effort", about=kept)
+        seen(r, first)
+        again = r.engine.offer("checkout_effort", about=kept)
+        assert (first.is_new, again.is_new) == (True, False)
+        assert again.offer_id == first.offer_id
+        assert len(r.said("prompt", "offered")) == 1
+        assert r.engine.offer("checkout_effort", about=kept, channel="email").reason
+        with r.client.interaction("checkout.pay"):
+            pass
+        assert r.engine.offer("checkout_effort").reason == "in_flight"
+        assert r.engine.submit(again.token, {"effort": 6})
+        assert r.engine.offer("checkout_effort", about=kept).reason == "already_asked"
