@@ -300,8 +300,8 @@ class Prompt:
     starts_at: datetime | None = None
     ends_at: datetime | None = None
     quotas: Sequence[QuotaRule] = attrs.field(default=(), converter=_listed)
-    offer_ttl: float = 30 * 60.0
-    """Seconds in which it can be answered; 14 days on ``email`` and ``link`` unless said."""
+    offer_ttl: float | None = None
+    """Seconds in which it can be answered; None: half an hour, on ``email`` and ``link`` 14 days."""
 
     revise_for: float = 0.0
     """Seconds in which an answer may still be changed."""
@@ -363,7 +363,7 @@ class Prompt:
             at_ = getattr(self, name)
             aware = at_ is None or (isinstance(at_, datetime) and at_.utcoffset() is not None)
             _need(aware, name, "a time with its zone", at_)
-        _seconds(self.offer_ttl, "offer_ttl", zero=False)
+        _seconds(self.ttl(""), "offer_ttl", zero=False)
         _seconds(self.revise_for, "revise_for")
         _need(type(self.priority) is int, "priority", "a whole number", self.priority)
         for follow in self.follow_up:
@@ -433,8 +433,8 @@ class Prompt:
         """
         Return how many seconds an offer on *channel* can be answered.
         """
-        is_letter = channel in {"email", "link"}
-        return 14 * DAY if is_letter and self.offer_ttl == 30 * 60.0 else self.offer_ttl
+        usual = 14 * DAY if channel in {"email", "link"} else 1800.0
+        return usual if self.offer_ttl is None else self.offer_ttl
 
 
 def default_caps(scope: str) -> tuple[FrequencyCap, ...]:
