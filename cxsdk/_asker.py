@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from cxsdk import _fork
@@ -52,6 +53,15 @@ class Asker:
                 if self._engine is None:
                     self._engine = open_engine(self._settings, self._capture, self._clock)
         return self._engine
+
+    def warm_up(self) -> None:
+        """
+        Open the cap store of an engine that there is, so that the first page need not. Blocks on
+        the store; what fails is said by the first decision.
+        """
+        if self._engine is not None:
+            with suppress(CXError):
+                self._engine.store.counts()
 
     def in_handler(self) -> Engine | None:
         """

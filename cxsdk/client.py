@@ -287,11 +287,12 @@ class Client(Instrument):
 
     def warm_up(self) -> None:
         """
-        Do the first-time work now: a look at the disk, and threads. Blocks on the disk.
+        Do the first-time work now: a look at the disk, threads, the cap store. Blocks on these.
         """
         if self.capture() is not None and self._parts.spool is not None:
             self._parts.spool.maintain()
             self._first()
+        self.asker.warm_up()
 
     @property
     def drain_seconds(self) -> float:

@@ -208,3 +208,18 @@ def test_the_names_that_offer_takes_are_typed():
     taken = inspect.signature(asked_of).parameters.values()
     names = {each.name for each in taken if each.kind is each.KEYWORD_ONLY}
     assert Whom.__annotations__.keys() == names | {"about", "context"}
+
+
+def test_warming_up_opens_the_store(tmp_path):
+    """Before the first page asks, the file is there; a store that cannot be opened raises nothing."""
+    options = cx.PromptOptions(prompts=ONE)
+    client = cx.Client("shop", collector="memory:", spool=spool(tmp_path), prompts=options)
+    file = tmp_path / ".prompts" / "shop" / "production" / "caps.db"
+    assert not file.exists()
+    client.warm_up()
+    assert file.exists()
+    client.close()
+    away = cx.PromptOptions(prompts=ONE, store="redis://127.0.0.1:1/0")
+    other = cx.Client("shop", collector="memory:", prompts=away)
+    other.warm_up()
+    other.close()
