@@ -206,7 +206,7 @@ with capture(strict=False) as events:
     assert '<form class="cx-body' in text, text
     assert 'name="cx-return" value="/thanks"' in text
     again = page.render(Context({"what": "versus", "who": "u-1"}))
-    assert again == "<p></p>", "asked twice"
+    assert '<form class="cx-body' in again, "a page that is loaded again"
     assert page.render(Context({"what": None, "who": "u-2"})) == "<p></p>"
     offer = desk.offer("all", customer="u-3")
     shown = Template("{% load cx_prompts %}{% cx_prompt offer %}").render(Context({"offer": offer}))
