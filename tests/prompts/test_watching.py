@@ -4,6 +4,7 @@ Live events are watched beside the handler: it never waits, and a decision after
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
@@ -108,7 +109,8 @@ def test_what_waits_survives_the_end_of_the_process(tmp_path):
     with cx.Client("shop", collector="memory:", prompts=options) as client:
         for _ in range(20):
             pay(client)
-    assert SqliteCapStore(tmp_path / "caps.db", timeout=5.0).counts()["due"] == 20
+    with contextlib.closing(SqliteCapStore(tmp_path / "caps.db", timeout=5.0)) as store:
+        assert store.counts()["due"] == 20
 
 
 def test_a_store_that_was_away_gets_what_it_missed(rig):
