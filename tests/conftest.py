@@ -4,7 +4,10 @@ Shared fixtures: every test begins without a default client and leaves no client
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -33,3 +36,38 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     which no other test could call ``asyncio.run``.
     """
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+
+
+def _chromium() -> tuple[str | None, str | None]:
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    try:
+        import playwright.sync_api  # noqa: F401
+    except ImportError:
+        return None, "playwright is not installed"
+    return found, None if found else "no Chromium on this machine"
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """
+    A headless Chromium; a test that needs it is skipped without one, unless services are required.
+
+    For one file: while its driver runs, no other test could call ``asyncio.run``.
+    """
+    path, why_not = _chromium()
+    if why_not:
+        if os.environ.get("CXSDK_REQUIRE_SERVICES") == "1":
+            pytest.fail(why_not)
+        pytest.skip(why_not)
+    from playwright.sync_api import sync_playwright
+
+    switches = (
+        "no-sandbox disable-gpu disable-quic no-first-run disable-background-networking"
+        " disable-component-update disable-sync"
+    )
+    with sync_playwright() as started:
+        browser = started.chromium.launch(
+            executable_path=path, args=[f"--{switch}" for switch in switches.split()]
+        )
+        yield browser
+        browser.close()

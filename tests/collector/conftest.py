@@ -5,8 +5,6 @@ Facts to send, a collector to send them to, and a browser to look at it.
 from __future__ import annotations
 
 import itertools
-import os
-import shutil
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -247,38 +245,3 @@ def http(collector):
     """
     with httpx.Client(base_url=collector.url, trust_env=False, timeout=30) as client:
         yield client
-
-
-def _chromium():
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
-    try:
-        import playwright.sync_api  # noqa: F401
-    except ImportError:
-        return None, "playwright is not installed"
-    return found, None if found else "no Chromium on this machine"
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    """
-    A headless Chromium; a test that needs it is skipped without one, unless services are required.
-
-    For one file: while its driver runs, no other test could call ``asyncio.run``.
-    """
-    path, why_not = _chromium()
-    if why_not:
-        if os.environ.get("CXSDK_REQUIRE_SERVICES") == "1":
-            pytest.fail(why_not)
-        pytest.skip(why_not)
-    from playwright.sync_api import sync_playwright
-
-    switches = (
-        "no-sandbox disable-gpu disable-quic no-first-run disable-background-networking"
-        " disable-component-update disable-sync"
-    )
-    with sync_playwright() as started:
-        browser = started.chromium.launch(
-            executable_path=path, args=[f"--{switch}" for switch in switches.split()]
-        )
-        yield browser
-        browser.close()

@@ -5,8 +5,6 @@ Prompts to show, an engine that offers them, and a shop that mounts the endpoint
 from __future__ import annotations
 
 import itertools
-import os
-import shutil
 import threading
 from urllib.parse import urlencode
 
@@ -174,39 +172,6 @@ def desk(events):
     made = Desk(events)
     yield made
     made.engine.close()
-
-
-def _chromium():
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
-    try:
-        import playwright.sync_api  # noqa: F401
-    except ImportError:
-        return None, "playwright is not installed"
-    return found, None if found else "no Chromium on this machine"
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    """
-    A headless Chromium; a test that needs it is skipped without one, unless services are required.
-    """
-    path, why_not = _chromium()
-    if why_not:
-        if os.environ.get("CXSDK_REQUIRE_SERVICES") == "1":
-            pytest.fail(why_not)
-        pytest.skip(why_not)
-    from playwright.sync_api import sync_playwright
-
-    switches = (
-        "no-sandbox disable-gpu disable-quic no-first-run disable-background-networking"
-        " disable-component-update disable-sync"
-    )
-    with sync_playwright() as started:
-        browser = started.chromium.launch(
-            executable_path=path, args=[f"--{switch}" for switch in switches.split()]
-        )
-        yield browser
-        browser.close()
 
 
 class Shop:
