@@ -16,7 +16,9 @@ Raised only from ``init``, constructors, ``install`` and where the caller asked 
     │   ├── SpoolFullError                  no room left in memory or on disk
     │   ├── SpoolLockedError                another live process owns the directory
     │   └── SpoolCorruptError               a file is damaged or of a newer format
-    ├── StoreUnavailableError               the cap store cannot be asked; nobody is prompted
+    ├── StoreUnavailableError               the cap store or the shared memory cannot be asked
+    ├── ProviderError                       raised by a context provider that cannot answer
+    ├── SectionUnknownError                 a section was read as if it were known, and it is not
     ├── OutboxError                         the host's transaction did not take an event
     ├── DeliveryError                       raise_for_error() of a DeliveryReport
     └── IntegrationError
@@ -36,6 +38,8 @@ __all__ = [
     "IntegrationError",
     "InvalidEventError",
     "OutboxError",
+    "ProviderError",
+    "SectionUnknownError",
     "SpoolCorruptError",
     "SpoolError",
     "SpoolFullError",
@@ -143,10 +147,43 @@ class SpoolCorruptError(SpoolError):
 
 class StoreUnavailableError(CXError):
     """
-    The cap store does not answer, or not in time; who may be asked is unknown, so nobody is.
+    A cap store does not answer, or not in time: who may be asked is unknown, so nobody is. Or a
+    shared memory: what other processes saw is unknown.
     """
 
     code = "store_unavailable"
+
+
+class ProviderError(CXError):
+    """
+    Raised by a context provider whose whole answer failed. Never reaches a handler.
+
+    Args:
+        error_code: what went wrong, one of `cxsdk.knowing.ErrorCode`.
+
+        message: for a log; no id and no value of a customer.
+
+        retry_after: seconds in which the provider asks to be left alone.
+    """
+
+    code = "provider"
+
+    def __init__(
+        self, error_code: str = "general", message: str = "", *, retry_after: float | None = None
+    ) -> None:
+        self.error_code = error_code
+        self.retry_after = retry_after
+        super().__init__(message or error_code)
+
+
+class SectionUnknownError(CXError):
+    """
+    A section of a customer's context was read as if it were known; absence is not "no".
+
+    Raised in strict mode, and by ``raise_for_error()``.
+    """
+
+    code = "section_unknown"
 
 
 class OutboxError(CXError):

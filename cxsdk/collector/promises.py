@@ -7,27 +7,19 @@ broken; a promise in force until a time is *over* then, never broken, and stands
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, timedelta, tzinfo
-from functools import lru_cache
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import attrs
 import msgspec
 
-from cxsdk._clock import rfc3339, to_ns
 from cxsdk.collector.row import Key
+from cxsdk.events.due import due_instant, instant
 
-__all__ = ["ENDED", "Promise", "due_instant", "fold"]
+__all__ = ["ENDED", "Promise", "fold"]
 
 ENDED = frozenset({"kept", "broken", "expired", "cancelled"})
 """States after which nothing is due any more."""
-_PERIOD = re.compile(
-    r"P(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?"
-    r"(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?\Z"
-)
 
 
 @attrs.define
@@ -120,80 +112,6 @@ class _Wire(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_Wire)
 
 
-@lru_cache(maxsize=256)
-def _zone(name: str | None) -> tzinfo | None:
-    if name is None:
-        return UTC
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return None
-
-
-def _micros(moment: datetime) -> int:
-    return to_ns(moment) // 1000
-
-
-def _instant(text: str | None) -> int | None:
-    # RFC 3339 allows a small t and z, which `fromisoformat` does not know.
-    return _micros(datetime.fromisoformat(text.upper())) if text else None
-
-
-def _end_of(day: date, zone: tzinfo | None) -> int | None:
-    """
-    Return the midnight that ends *day* in *zone*; not 24 hours on, which DST would make wrong.
-    """
-    if zone is None or day >= date(9999, 12, 30):
-        return None
-    following = day + timedelta(days=1)
-    return _micros(datetime(following.year, following.month, following.day, tzinfo=zone))
-
-
-def _after(start: datetime, period: str) -> datetime | None:
-    found = _PERIOD.match(period)
-    if found is None:
-        return None
-    years, months, weeks, days, hours, minutes = (int(part or 0) for part in found.groups()[:6])
-    month = start.month - 1 + months + 12 * years
-    try:
-        moved = _on_last_day(start, start.year + month // 12, month % 12 + 1)
-        moved += timedelta(weeks=weeks, days=days)
-        # Hours are elapsed time, days are calendar days: arithmetic in UTC for the former.
-        elapsed = timedelta(hours=hours, minutes=minutes, seconds=float(found[7] or 0))
-        return moved.astimezone(UTC) + elapsed
-    except (ValueError, OverflowError):
-        return None
-
-
-def _on_last_day(start: datetime, year: int, month: int) -> datetime:
-    """
-    Return *start* in another month; the 31st becomes the last day where there is none.
-    """
-    first = date(year + month // 12, month % 12 + 1, 1)
-    last = (first - timedelta(days=1)).day
-    return start.replace(year=year, month=month, day=min(start.day, last))
-
-
-def due_instant(said: _Said, time: int) -> tuple[int | None, str | None]:
-    """
-    Return the first moment at which what an event promises is late, and the promise in words.
-    """
-    if said.due_at:
-        return _instant(said.due_at), said.due_at
-    zone_name = said.where.tz if said.where else None
-    if said.due_date:
-        due = _end_of(date.fromisoformat(said.due_date), _zone(zone_name))
-        return due, f"{said.due_date} ({zone_name})"
-    if said.window:
-        return _instant(said.window.to), f"{said.window.start} to {said.window.to}"
-    if said.period:
-        start = _instant(said.made_at)
-        base = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=start or time)
-        end = _after(base.astimezone(_zone(zone_name) or UTC), said.period)
-        return (_micros(end), f"{rfc3339(end)} ({said.period})") if end else (None, said.period)
-    return None, None
-
-
 def fold(rows: Iterable[tuple[str, int, str, str, str | None]]) -> dict[str, Promise]:
     """
     Fold (commitment id, time, action, body, customer) rows, which stand in order, into promises.
@@ -207,15 +125,23 @@ def fold(rows: Iterable[tuple[str, int, str, str, str | None]]) -> dict[str, Pro
             space, _, value = customer.partition(":")
             promise.customer = (space, value)
         if action == "made":
-            promise.made = _instant(said.made_at) or time
+            promise.made = instant(said.made_at) or time
         for name in ("kind", "duty", "promised_by", "lateness_ms"):
             value = getattr(said, name)
             if value is not None:
                 setattr(promise, name, value)
-        due, text = due_instant(said, time)
+        due, text = due_instant(
+            time,
+            due_at=said.due_at,
+            due_date=said.due_date,
+            window=(said.window.start, said.window.to) if said.window else None,
+            period=said.period,
+            made_at=said.made_at,
+            tz=said.where.tz if said.where else None,
+        )
         if text is not None:
             promise.due, promise.due_text = due, text
             promise.by_day = said.due_at is None and said.due_date is not None
         if action == "kept":
-            promise.fulfilled = _instant(said.fulfilled_at) or time
+            promise.fulfilled = instant(said.fulfilled_at) or time
     return found

@@ -1,0 +1,3 @@
+"""
+Knowing the customer: lookup, cache, overlay, identity.
+"""

@@ -1,0 +1,3 @@
+"""
+Context providers: one file for each kind of source.
+"""
