@@ -35,6 +35,7 @@ from cxsdk._version import __version__
 from cxsdk.client import Client
 from cxsdk.config import (
     CaptureOptions,
+    ContextOptions,
     DeliveryOptions,
     PrivacyOptions,
     PromptOptions,
@@ -42,6 +43,7 @@ from cxsdk.config import (
 )
 from cxsdk.errors import ConfigurationError, CXError, InvalidEventError
 from cxsdk.instrument import arg
+from cxsdk.knowing import SectionPlan
 from cxsdk.scope import scope
 from cxsdk.typing import Accepted, DeliveryReport, Dropped, Health
 
@@ -62,6 +64,18 @@ identify = instrument.identify
 link = instrument.link
 consent = instrument.consent
 emit = instrument.emit
+unlink = instrument.unlink
+context = instrument.context
+acontext = instrument.acontext
+contexts = instrument.contexts
+acontexts = instrument.acontexts
+peek = instrument.peek
+prefetch = instrument.prefetch
+invalidate = instrument.invalidate
+forget = instrument.forget
+aforget = instrument.aforget
+export = instrument.export
+aexport = instrument.aexport
 
 _MODELS = frozenset({"About", "Event", "Party"})
 
@@ -72,6 +86,7 @@ __all__ = [
     "CaptureOptions",
     "Client",
     "ConfigurationError",
+    "ContextOptions",
     "DeliveryOptions",
     "DeliveryReport",
     "Dropped",
@@ -81,28 +96,40 @@ __all__ = [
     "Party",
     "PrivacyOptions",
     "PromptOptions",
+    "SectionPlan",
     "SpoolOptions",
     "__version__",
     "aclose",
+    "acontext",
+    "acontexts",
+    "aexport",
     "aflush",
+    "aforget",
     "arg",
     "client",
     "close",
     "commitment",
     "consent",
+    "context",
+    "contexts",
     "current",
     "drain_on_sigterm",
     "emit",
+    "export",
     "feedback",
     "flush",
+    "forget",
     "health",
     "identify",
     "init",
     "interaction",
+    "invalidate",
     "lifespan",
     "link",
     "outbox",
     "partner",
+    "peek",
+    "prefetch",
     "problem",
     "promise",
     "prompts",
@@ -111,6 +138,7 @@ __all__ = [
     "resolved",
     "scope",
     "stats",
+    "unlink",
 ]
 
 

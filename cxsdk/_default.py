@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, cast
 
 from cxsdk import _current, _fork
 from cxsdk._guard import caller, voice
+from cxsdk._knower import Knower, Knowing
 from cxsdk.client import Client
 from cxsdk.instrument import Instrument
 from cxsdk.outbox.transaction import Transaction
@@ -18,6 +19,7 @@ from cxsdk.typing import DeliveryReport, Dropped, Health
 
 if TYPE_CHECKING:
     from cxsdk.events.model import Party
+    from cxsdk.lookup.engine import Engine
     from cxsdk.pipeline.capture import Capture
 
 __all__ = [
@@ -42,7 +44,7 @@ P = ParamSpec("P")
 _client: Client | None = None
 
 
-class _Default(Instrument):
+class _Default(Instrument, Knowing):
     """
     The verbs of the default client, found at call time: decorators run before ``init``.
     """
@@ -68,6 +70,23 @@ class _Default(Instrument):
             caller(),
         )
         return Dropped("not_initialised", "call cx.init(service=…, collector=…) first")
+
+    @property
+    def knower(self) -> Knower | None:  # type: ignore[override]  # found at call time
+        return None if _client is None else _client.knower
+
+    def lookups(self) -> Engine | None:
+        client = _client
+        if client is not None:
+            return client.knower.engine or client.lookups()
+        voice.say(
+            logging.WARNING,
+            "not_initialised:context",
+            "cxsdk: a lookup at %s finds nothing because cx.init(service=…) has not run in this"
+            " process",
+            caller(),
+        )
+        return None
 
 
 instrument = _Default()
@@ -99,7 +118,8 @@ def init(service: str | None = None, **options: Any) -> Client:
         service: name of the deployable; also ``CXSDK_SERVICE``.
 
         options: ``collector``, ``environment``, ``version``, ``api_key``, ``tz``, ``strict``,
-            ``spool``, ``delivery``, ``privacy``, ``capture``, ``prompts``, ``processors``, ``listeners``, ``outbox``.
+            ``spool``, ``delivery``, ``privacy``, ``capture``, ``prompts``, ``context``, ``purpose``,
+            ``processors``, ``listeners``, ``outbox``.
 
     Raises:
         ConfigurationError: an argument is wrong.

@@ -13,19 +13,19 @@ from cxsdk import _exit, _fork
 from cxsdk._asker import Asker
 from cxsdk._clock import Clock, SystemClock
 from cxsdk._guard import logger, voice
-from cxsdk._ledger import register_metrics
+from cxsdk._knower import Knower, Knowing
 from cxsdk.config import (
     CaptureOptions,
+    ContextOptions,
     DeliveryOptions,
     PrivacyOptions,
     PromptOptions,
     SpoolOptions,
     resolve,
 )
-from cxsdk.errors import ConfigurationError
 from cxsdk.instrument import Instrument
 from cxsdk.outbox.transaction import Transaction
-from cxsdk.parts import NOTHING, Parts
+from cxsdk.parts import NOTHING, Parts, say_no_collector, say_no_key, show_metrics
 from cxsdk.typing import (
     DeliveryReport,
     Dropped,
@@ -38,6 +38,7 @@ from cxsdk.typing import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cxsdk.lookup.engine import Engine as Lookups
     from cxsdk.pipeline.capture import Capture
     from cxsdk.prompts.engine import Engine
 
@@ -47,7 +48,7 @@ _RETIRED = 0
 """Generation of a capture that the end of the process was drained with; no process has it."""
 
 
-class Client(Instrument):
+class Client(Instrument, Knowing):
     """
     One service's way to its collectors. Most hosts use the default one, made by ``cx.init``.
 
@@ -71,7 +72,9 @@ class Client(Instrument):
 
         strict: raise what would be counted and logged; for tests and development.
 
-        spool, delivery, privacy, capture, prompts: option groups.
+        purpose: what customers are looked up for, where a call does not say.
+
+        spool, delivery, privacy, capture, prompts, context: option groups.
 
         processors: the team's own steps, ``Event -> Event | None``.
 
@@ -102,6 +105,8 @@ class Client(Instrument):
         privacy: PrivacyOptions | None = None,
         capture: CaptureOptions | None = None,
         prompts: PromptOptions | None = None,
+        context: ContextOptions | None = None,
+        purpose: str | None = None,
         processors: Sequence[Processor] = (),
         listeners: Sequence[Listener] = (),
         outbox: Any = None,
@@ -122,6 +127,8 @@ class Client(Instrument):
             "privacy": privacy,
             "capture": capture,
             "prompts": prompts,
+            "context": context,
+            "purpose": purpose,
         }
         self.settings, warnings = resolve(arguments)
         for warning in warnings:
@@ -129,6 +136,13 @@ class Client(Instrument):
         self._clock, self._why_off = clock or SystemClock(), ""
         self._processors = processors
         self.asker = Asker(self.settings, self.capture, self._clock)
+        self.knower: Knower = Knower(
+            self.settings,
+            self.capture,
+            lambda: self._parts.spool,
+            self.asker.in_handler,
+            self._clock,
+        )
         self._listeners = listeners
         asked = self.settings.prompts
         if (asked.prompts or asked.files is not None) and not self.settings.disabled:
@@ -137,23 +151,17 @@ class Client(Instrument):
             watch = self.prompts.watch if self.prompts.needs_watching else None
             self._listeners = listeners if watch is None else (*listeners, watch)
         self._outbox_source = outbox
-        self._sinks = self._open_sinks()
+        from cxsdk.sinks import open_sinks
+
+        self._sinks = {} if self.settings.disabled else open_sinks(self.settings)
         self._is_shown = False
         self._is_ending = False
+        self._capture: Capture | None = None
         self._parts = self._build()
+        if self.knower.is_wanted:
+            self.knower.open()
+        self.knower.attach(self._parts.capture)
         self._capture = self._switch()
-
-    def _open_sinks(self) -> dict[str, Sink]:
-        collector = self.settings.collector
-        if self.settings.disabled or collector is None:
-            return {}
-        from cxsdk.sinks import open_sink
-
-        named = collector if isinstance(collector, Mapping) else {"default": collector}
-        for name in named:
-            if not isinstance(name, str) or not name.isidentifier():
-                raise ConfigurationError(f"collector: expected names like 'default', got {name!r}")
-        return {name: open_sink(to, settings=self.settings) for name, to in named.items()}
 
     def _build(self) -> Parts:
         return Parts(
@@ -187,18 +195,9 @@ class Client(Instrument):
         from cxsdk.pipeline.capture import diversions
 
         if not self._sinks and not diversions:
-            logger.info(
-                "cxsdk: no collector is configured for service %r, so nothing is kept. Set"
-                " collector= in init or CXSDK_COLLECTOR.",
-                settings.service,
-            )
+            say_no_collector(settings)
         if settings.privacy.key is None:
-            voice.say(
-                logging.WARNING,
-                "no_key",
-                "cxsdk: no key is set, so customer ids leave the process as they are. Set"
-                " privacy=cx.PrivacyOptions(key=…) or CXSDK_KEY to send pseudonyms.",
-            )
+            say_no_key()
         spool = self._parts.spool
         if spool is not None and spool.leftovers():
             self._first()
@@ -238,6 +237,7 @@ class Client(Instrument):
 
     def _replace_parts(self) -> None:
         self._parts = self._build()
+        self.knower.attach(self._parts.capture)
         self._capture = self._parts.capture
 
     def _open_capture(self) -> Capture | None:
@@ -280,10 +280,7 @@ class Client(Instrument):
         # Only where the host has a meter: importing the API alone would cost it 20 ms.
         if "opentelemetry.sdk.metrics" in sys.modules and not self._is_shown:
             self._is_shown = True
-            try:
-                register_metrics(self.stats)
-            except Exception as error:  # noqa: BLE001 - a host's meter may raise anything
-                voice.say(logging.WARNING, "metrics", "cxsdk: no metrics are shown: %r", error)
+            show_metrics(self.stats)
 
     def warm_up(self) -> None:
         """
@@ -321,6 +318,13 @@ class Client(Instrument):
             ConfigurationError: a prompt, the cap store or the keys are wrong.
         """
         return self.asker.engine()
+
+    def lookups(self) -> Lookups | None:
+        """
+        Return the engine of lookups, or None where there can be none. Never raises, but in strict
+        mode what is wrong with its settings.
+        """
+        return self.knower.engine or self.knower.in_handler()
 
     # ---- ends -----------------------------------------------------------------------------
 
@@ -364,7 +368,9 @@ class Client(Instrument):
         """
         import asyncio
 
-        await asyncio.to_thread(self.asker.close)  # the store may be slow to say goodbye
+        # Stores and providers may be slow to say goodbye.
+        await asyncio.to_thread(self.asker.close)
+        await asyncio.to_thread(self.knower.close)
         parts = self._closing()
         report = await parts.aclose(timeout) if parts else NOTHING
         if self._parts.spool is not None:
@@ -373,6 +379,7 @@ class Client(Instrument):
 
     def _closing(self) -> Parts | None:
         self.asker.close()
+        self.knower.close()
         parts = self._ready_to_flush()
         if self._why_off in {"", "switched_off"}:
             self._why_off = "closed"
@@ -390,6 +397,7 @@ class Client(Instrument):
             return
         if not final:
             self.asker.settle()
+            self.knower.settle()
             self.flush(seconds)
         elif capture is None or not getattr(self._parts.spool, "durable", False):
             self.close(seconds)
@@ -397,6 +405,7 @@ class Client(Instrument):
             # Threads of the host may still be at work (uWSGI, daemons): what they say from here
             # on is spooled by parts of its own, and the next process delivers it.
             self.asker.settle()
+            self.knower.settle()
             capture.write_losses()
             parts, self._is_ending = self._parts, True
             capture.generation = _RETIRED
@@ -429,16 +438,12 @@ class Client(Instrument):
         Return the ledger, what each sink got, the spool and the settings' levels, as plain data.
         """
         self._open_capture()  # so that a forked child shows its own figures, under its own locks
-        return {**self._parts.stats(), "prompts": self.asker.stats()}
+        more = {"prompts": self.asker.stats(), "context": self.knower.stats()}
+        return {**self._parts.stats(), **more}
 
     @property
     def spool_root(self) -> Path | None:
         """
         Return where events are kept, or None where they are not kept on disk.
         """
-        root = self._parts.spool.stats().get("root") if self._parts.spool else None
-        if not root:
-            return None
-        from pathlib import Path
-
-        return Path(root)
+        return self._parts.root

@@ -18,6 +18,7 @@ import attrs
 from cxsdk.errors import ConfigurationError
 from cxsdk.options import (
     CaptureOptions,
+    ContextOptions,
     DeliveryOptions,
     PrivacyOptions,
     PromptOptions,
@@ -31,6 +32,7 @@ __all__ = [
     "SETTINGS",
     "SWITCHES",
     "CaptureOptions",
+    "ContextOptions",
     "DeliveryOptions",
     "PrivacyOptions",
     "PromptOptions",
@@ -106,6 +108,9 @@ SETTINGS: tuple[Setting, ...] = (
     _row("prompts.store", "CXSDK_CAP_STORE"),
     _row("prompts.keys", "CXSDK_PROMPT_KEYS", _secrets),
     _row("prompts.deadline", "CXSDK_PROMPT_DEADLINE", float),
+    _row("purpose", "CXSDK_PURPOSE"),
+    _row("context.memory", "CXSDK_CONTEXT_MEMORY"),
+    _row("context.timeout", "CXSDK_CONTEXT_TIMEOUT", float),
     _row("capture.namespace", "CXSDK_NAMESPACE"),
     _row("capture.type_prefix", "CXSDK_TYPE_PREFIX"),
 )
@@ -121,6 +126,7 @@ SWITCHES: tuple[Setting, ...] = (
 
 _SERVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}\Z")
 _URI = re.compile(r"(?=.{3,500}\Z)[A-Za-z][A-Za-z0-9+.\-]*:[!-~]+\Z")
+_PURPOSE = re.compile(r"[a-z][a-z0-9_]{0,39}\Z")
 _NAMESPACE = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*){0,4}\Z")
 
 
@@ -152,6 +158,10 @@ class Settings:
     privacy: PrivacyOptions = attrs.Factory(PrivacyOptions)
     capture: CaptureOptions = attrs.Factory(CaptureOptions)
     prompts: PromptOptions = attrs.Factory(PromptOptions)
+    context: ContextOptions = attrs.Factory(ContextOptions)
+    purpose: str = "support"
+    """What customers are looked up for, where a call does not say."""
+
     said: frozenset[str] = frozenset()
     """Option groups of which anything was said, by an argument or the environment."""
 
@@ -168,6 +178,10 @@ class Settings:
         if self.version is not None and not _is_short(self.version):
             raise ConfigurationError(
                 f"version: expected 1 to 200 printable characters, got {self.version!r:.80}"
+            )
+        if not isinstance(self.purpose, str) or not _PURPOSE.match(self.purpose):
+            raise ConfigurationError(
+                f"purpose: expected a lower-case word such as support, got {self.purpose!r:.60}"
             )
         if self.source and not (isinstance(self.source, str) and _URI.match(self.source)):
             raise ConfigurationError(
@@ -188,6 +202,7 @@ _GROUPS: dict[str, type[Any]] = {
     "privacy": PrivacyOptions,
     "capture": CaptureOptions,
     "prompts": PromptOptions,
+    "context": ContextOptions,
 }
 
 
@@ -273,7 +288,7 @@ def _check(row: Setting, value: Any) -> None:
     elif row.group:
         group = {row.group: _GROUPS[row.group](**{row.name: value})}
         Settings(service="check", **group)
-    elif row.name in {"service", "environment", "version"}:
+    elif row.name in {"service", "environment", "version", "purpose"}:
         Settings(**{"service": "check", row.name: value})
 
 

@@ -18,9 +18,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cxsdk.asking import CapStore
+    from cxsdk.knowing import ContextProvider, SectionPlan
     from cxsdk.prompts.model import Prompt
+    from cxsdk.remembering import SharedMemory
 
-__all__ = ["CaptureOptions", "DeliveryOptions", "PrivacyOptions", "PromptOptions", "SpoolOptions"]
+__all__ = [
+    "CaptureOptions",
+    "ContextOptions",
+    "DeliveryOptions",
+    "PrivacyOptions",
+    "PromptOptions",
+    "SpoolOptions",
+]
 
 SpoolMode = Literal["mmap", "write", "memory", "off"]
 SyncPolicy = Literal["interval", "never"]
@@ -302,6 +311,78 @@ class PromptOptions:
 
     suppressed_events: bool = False
     """Record each refusal as a ``prompt.suppressed`` event, not only as a count."""
+
+
+def _providers(value: Any) -> Any:
+    found = (value,) if hasattr(value, "fetch") else tuple(value)
+    for each in found:
+        if not callable(getattr(each, "fetch", None)):
+            raise ConfigurationError(
+                f"providers: expected context providers, got {type(each).__name__}; a function"
+                " becomes one by CallableProvider(name, sections, function)"
+            )
+    return found
+
+
+def _plans(_: Any, __: attrs.Attribute[Any], value: Any) -> None:
+    for name, plan in value.items():
+        if not hasattr(plan, "negative_ttl"):
+            raise ConfigurationError(f"plans[{name!r:.40}]: expected a SectionPlan")
+
+
+def _words(value: Any) -> Any:
+    return frozenset((value,) if isinstance(value, str) else value)
+
+
+@_group
+class ContextOptions:
+    """
+    Where what is known of customers comes from, and how long anybody waits for it.
+    """
+
+    providers: Sequence[ContextProvider] = attrs.field(default=(), converter=_providers)
+    """Asked in this order, unless a plan says otherwise."""
+
+    plans: Mapping[str, SectionPlan] = attrs.field(factory=dict, validator=_plans)
+    """Section → how it is looked up; a section without one has the default plan."""
+
+    timeout: float = attrs.field(default=0.05, validator=_positive)
+    """Seconds that a lookup takes at most, unless the call says otherwise."""
+
+    provider_timeout: float = attrs.field(default=1.0, validator=_positive)
+    """Seconds that a provider has; what comes after a lookup's end still fills the cache."""
+
+    workers: int = attrs.field(default=8, validator=_positive)
+    """Threads of each provider that is not async, at most; begun when needed."""
+
+    max_customers: int = attrs.field(default=10_000, validator=_positive)
+    """Customers held in memory; those not asked about for longest go first."""
+
+    memory: str | SharedMemory = ""
+    """``redis://…``, ``postgresql://…``, ``sqlite:///path`` or a `SharedMemory`: what one process
+    saw is known in the others. Empty: each knows what it saw itself."""
+
+    overlay: bool = True
+    """Lay what this service just saw over what providers say."""
+
+    overlay_seconds: float = attrs.field(default=1800.0, validator=_positive)
+    """For how long."""
+
+    overlay_bytes: int = attrs.field(default=16 * _MIB, validator=_positive)
+    """Memory of it, at most; the customers seen longest ago go first."""
+
+    reducers: Mapping[str, Callable[[Mapping[str, Any]], Any]] = attrs.field(factory=dict)
+    """Event type or family → what its events mean for sections, before the built-in ones; see
+    `cxsdk.lookup.reducers`."""
+
+    without_consent: frozenset[str] = attrs.field(
+        default=frozenset({"support", "contract"}), converter=_words
+    )
+    """Purposes that need no consent; here only a denial of that very purpose withholds anything.
+    For every other one consent must be known to be granted."""
+
+    suppress_for: float = attrs.field(default=90 * 86400.0, validator=_positive)
+    """Seconds after `forget` in which events about the customer are dropped."""
 
 
 @_group

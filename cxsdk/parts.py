@@ -4,21 +4,25 @@ The parts of a client in one process: ledger, spool, delivery, capture; wired to
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cxsdk import _fork
 from cxsdk._clock import Clock
-from cxsdk._ledger import Ledger
+from cxsdk._guard import logger, voice
+from cxsdk._ledger import Ledger, register_metrics
 from cxsdk.config import Settings
 from cxsdk.typing import DeliveryReport, Listener, Processor, Sink, Spool
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cxsdk.delivery import Delivery
     from cxsdk.outbox.outbox import Outbox
 
-__all__ = ["NOTHING", "Parts"]
+__all__ = ["NOTHING", "Parts", "say_no_collector", "say_no_key", "show_metrics"]
 
 NOTHING = DeliveryReport(delivered=0, pending=0, spooled=0, dropped=0, seconds=0.0)
 
@@ -116,6 +120,18 @@ class Parts:
         Return the outbox's figures; nothing where it was never used.
         """
         return {} if self._outbox is None else self._outbox.stats()
+
+    @property
+    def root(self) -> Path | None:
+        """
+        Return where events are kept, or None where they are not kept on disk.
+        """
+        root = self.spool.stats().get("root") if self.spool else None
+        if not root:
+            return None
+        from pathlib import Path
+
+        return Path(root)
 
     def stats(self) -> dict[str, Any]:
         """
@@ -221,3 +237,36 @@ class Parts:
 
 def _left(end: float) -> float:
     return max(0.0, end - time.monotonic())
+
+
+def say_no_collector(settings: Settings) -> None:
+    """
+    Say that nothing is kept, and what to do about it.
+    """
+    logger.info(
+        "cxsdk: no collector is configured for service %r, so nothing is kept. Set"
+        " collector= in init or CXSDK_COLLECTOR.",
+        settings.service,
+    )
+
+
+def say_no_key() -> None:
+    """
+    Say once that ids leave as they are, and what to do about it.
+    """
+    voice.say(
+        logging.WARNING,
+        "no_key",
+        "cxsdk: no key is set, so customer ids leave the process as they are. Set"
+        " privacy=cx.PrivacyOptions(key=…) or CXSDK_KEY to send pseudonyms.",
+    )
+
+
+def show_metrics(read: Callable[[], dict[str, Any]]) -> None:
+    """
+    Show figures through the host's meter; what it raises is said once.
+    """
+    try:
+        register_metrics(read)
+    except Exception as error:  # noqa: BLE001 - a host's meter may raise anything
+        voice.say(logging.WARNING, "metrics", "cxsdk: no metrics are shown: %r", error)

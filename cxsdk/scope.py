@@ -65,6 +65,7 @@ class Further(TypedDict, total=False):
     consent: str | None
     purposes: tuple[str, ...] | None
     correlation: str | None
+    assurance: str | None
 
 
 class Scope:
@@ -94,6 +95,11 @@ class Scope:
         purposes: what consent was given for.
 
         correlation: id of the journey or case, stands on the events as ``correlationid``.
+
+        assurance: how sure it is that this is the customer: ``claimed`` (a header, a caller's
+            number), ``authenticated`` (a login; what is assumed where nothing is said), ``verified``
+            (a second factor). What is known of the customer is shown to a claim only where a plan
+            allows it.
     """
 
     _kept: Scope
@@ -105,6 +111,7 @@ class Scope:
         "_is_new",
         "_kept",
         "_outer",
+        "assurance",
         "consent",
         "correlation",
         "done",
@@ -128,6 +135,7 @@ class Scope:
         self.consent: str | None = None
         self.purposes: tuple[str, ...] | None = None
         self.correlation: str | None = None
+        self.assurance: str | None = None
         self.last: str | None = None
         self.done: Any = None
         self._is_new = True
@@ -147,6 +155,7 @@ class Scope:
         consent: str | None = None,
         purposes: tuple[str, ...] | None = None,
         correlation: str | None = None,
+        assurance: str | None = None,
     ) -> None:
         self.who = (self.who[0], anonymous, account, self.who[3])
         if not (channel is medium is location is locale is tz is None):
@@ -154,6 +163,7 @@ class Scope:
         self.consent = consent
         self.purposes = as_purposes(purposes)
         self.correlation = correlation
+        self.assurance = assurance
 
     def _inside(self, outer: Scope) -> Scope:
         """
@@ -177,6 +187,7 @@ class Scope:
         made.consent = self.consent or (outer.consent if same else None)
         made.purposes = self.purposes or (outer.purposes if same else None)
         made.correlation = self.correlation or outer.correlation
+        made.assurance = self.assurance or (outer.assurance if same else None)
         made.last, made.done = (outer.last, outer.done) if same else (None, None)
         return made
 

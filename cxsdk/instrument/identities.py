@@ -5,7 +5,7 @@ Identity and consent: who is who, and what they agreed to.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,9 @@ from cxsdk._clock import to_ns
 from cxsdk.errors import InvalidEventError
 from cxsdk.instrument.base import Base, Result, verb
 from cxsdk.instrument.facts import Fact
+from cxsdk.remembering import LinkResult
 from cxsdk.scope import as_purposes
-from cxsdk.typing import Accepted
+from cxsdk.typing import Accepted, Dropped
 
 if TYPE_CHECKING:
     from cxsdk.events.model import Event
@@ -26,13 +27,33 @@ __all__ = ["Identities"]
 _HASHED = re.compile(r"s-[0-9a-f]{24}")
 """A session id as it leaves the process."""
 
+_NO_EVENT = frozenset({"same", "other_customer", "too_many"})
+"""Why a link is not even told to the collectors."""
+
+_WHY = {
+    "same": "they are one customer already, by way of another link",
+    "already_linked": "it was linked so before",
+    "other_customer": "it was absorbed by another customer; unlink it from that one first",
+    "too_many": "fifty ids of one customer are a mistake of somebody's",
+    "not_linked": "no such link is known here; collectors are told all the same",
+}
+
 _NEVER_SAID = frozenset({"internal", "invalid", "no_customer"})
 """Why a word of consent is none."""
 
 
+class _Done:
+    """
+    What the memory made of a link.
+    """
+
+    is_asked = False
+    why = ""
+
+
 class Identities(Base):
     """
-    ``identify``, ``link``, ``consent`` and ``emit``.
+    ``identify``, ``link``, ``unlink``, ``consent`` and ``emit``.
     """
 
     @verb
@@ -75,12 +96,13 @@ class Identities(Base):
             assurance=assurance,
             traits=dict(traits) if traits else None,
         )
-        return fact.capture_it()
+        result = fact.capture_it()
+        if isinstance(result, Accepted) and capture.memory is not None:
+            capture.memory.identified(fact.draft.known, str(customer))
+        return result
 
-    @verb
     def link(
         self,
-        capture: Capture,
         *,
         keep: Any,
         absorb: Any,
@@ -88,30 +110,113 @@ class Identities(Base):
         assurance: str | None = None,
         at: datetime | None = None,
         key: str | None = None,
-    ) -> Result:
+    ) -> LinkResult:
         """
-        Say that two customer ids are one customer.
+        Say that two customer ids are one customer; from now on a lookup of either finds both.
+
+        Never done unasked: two known ids are two customers until somebody says otherwise. Can be
+        taken back by `unlink`.
 
         Args:
             keep: the id that stays.
 
-            absorb: the id whose history belongs to *keep* from now on.
+            absorb: the id whose history belongs to *keep* from now on. One that was absorbed by
+                another already is refused: unlink it first.
 
             reason: a token, such as ``duplicate_account``.
         """
-        fact = Fact(capture, "identity", "linked", customer=keep, at=at, key=key)
-        previous = capture.known((absorb, None, None, None))
+
+        def apply(memory: Any, one: Any, other: Any) -> str:
+            refusal: str = memory.link(one, other)
+            return refusal
+
+        more = {"reason": reason, "assurance": assurance, "at": at, "key": key}
+        return self._link("linked", keep, absorb, apply, more)
+
+    def unlink(
+        self,
+        *,
+        keep: Any,
+        absorb: Any,
+        reason: str | None = None,
+        at: datetime | None = None,
+        key: str | None = None,
+    ) -> LinkResult:
+        """
+        Take back a `link`: the two ids are two customers again. What was seen meanwhile stays
+        where it is; collectors sort it by the ids that stand on each event.
+
+        Args:
+            keep, absorb: as they were linked.
+
+            reason: a token, such as ``wrong_match``.
+        """
+
+        def apply(memory: Any, _: Any, other: Any) -> str:
+            return "" if memory.unlink(other) else "not_linked"
+
+        return self._link("unlinked", keep, absorb, apply, {"reason": reason, "at": at, "key": key})
+
+    def _link(
+        self,
+        op: str,
+        keep: Any,
+        absorb: Any,
+        apply: Callable[[Any, Any, Any], str],
+        more: dict[str, Any],
+    ) -> LinkResult:
+        done = _Done()
+        result = self._say_link(op, keep, absorb, apply, more, done)
+        if done.is_asked:
+            event = result.id if isinstance(result, Accepted) else ""
+            return LinkResult(not done.why, done.why, _WHY.get(done.why, ""), event)
+        if isinstance(result, Accepted):
+            return LinkResult(True, id=result.id)
+        return LinkResult(False, result.reason, result.detail)
+
+    @verb
+    def _say_link(
+        self,
+        capture: Capture,
+        op: str,
+        keep: Any,
+        absorb: Any,
+        apply: Callable[[Any, Any, Any], str],
+        more: dict[str, Any],
+        done: _Done,
+    ) -> Result:
+        fact = Fact(capture, "identity", op, customer=keep, at=more.get("at"), key=more.get("key"))
+        one = capture.known((keep, None, None, None))
+        other = capture.known((absorb, None, None, None))
         # By their wire forms: a path gives "42" where a database gives 42.
-        if previous.tag == capture.known((keep, None, None, None)).tag:
+        if other.tag == one.tag:
             raise InvalidEventError("identity.previous", "another customer than keep", "the same")
         fact.put(
             identity_id=fact.draft.id,
-            op="linked",
-            previous=previous.block,
-            reason=reason,
-            assurance=assurance,
+            op=op,
+            previous=other.block,
+            reason=more.get("reason"),
+            assurance=more.get("assurance"),
         )
+        if capture.memory is not None:
+            done.why, done.is_asked = apply(capture.memory, (keep, one), (absorb, other)), True
+            if done.why in _NO_EVENT:
+                return Dropped(done.why, _WHY[done.why])
         return fact.capture_it()
+
+    @verb
+    def _erasure(self, capture: Capture, customer: Any, anonymous: str | None) -> Result:
+        fact = Fact(
+            capture, "identity", "erasure_requested", customer=customer, anonymous=anonymous
+        )
+        fact.put(identity_id=fact.draft.id, op="erasure_requested")
+        return fact.capture_it()
+
+    def _say_erasure(self, person: Any) -> str:
+        is_known = person.space == "id"
+        customer, anonymous = (person.raw, None) if is_known else (None, person.raw)
+        result = self._erasure(customer, anonymous)
+        return result.id if isinstance(result, Accepted) else ""
 
     @verb
     def consent(

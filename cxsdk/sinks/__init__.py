@@ -4,6 +4,7 @@ Destinations: one file each, found by the scheme of a URL.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from cxsdk._schemes import Schemes
@@ -13,7 +14,7 @@ from cxsdk.typing import Sink
 if TYPE_CHECKING:
     from cxsdk.config import Settings
 
-__all__ = ["known_schemes", "open_sink"]
+__all__ = ["known_schemes", "open_sink", "open_sinks"]
 
 _schemes = Schemes(
     "collector",
@@ -68,3 +69,21 @@ def known_schemes() -> list[str]:
     Return every scheme that `open_sink` takes, sorted. Scans installed packages (milliseconds).
     """
     return _schemes.known()
+
+
+def open_sinks(settings: Settings) -> dict[str, Sink]:
+    """
+    Return the sinks that ``settings.collector`` names, by their names.
+
+    Raises:
+        ConfigurationError: a name or a sink is wrong.
+        ExtraMissingError: a sink needs a package that is not installed.
+    """
+    collector = settings.collector
+    if collector is None:
+        return {}
+    named = collector if isinstance(collector, Mapping) else {"default": collector}
+    for name in named:
+        if not isinstance(name, str) or not name.isidentifier():
+            raise ConfigurationError(f"collector: expected names like 'default', got {name!r}")
+    return {name: open_sink(to, settings=settings) for name, to in named.items()}

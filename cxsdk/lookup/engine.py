@@ -1,0 +1,450 @@
+"""
+The engine: from a question about a customer to a context, within its deadline.
+
+What is in memory and fresh is answered at once; for the rest `flow` says what to wait for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from cxsdk import _fork
+from cxsdk._clock import Clock
+from cxsdk._guard import caller, is_ours, voice
+from cxsdk.errors import CXError, InvalidEventError
+from cxsdk.knowing import ErrorCode, Reason
+from cxsdk.lookup.answers import Plan
+from cxsdk.lookup.ask import Ask
+from cxsdk.lookup.context import CustomerContext
+from cxsdk.lookup.flow import Flow
+from cxsdk.lookup.holding import Holding
+from cxsdk.lookup.loads import Flight, Loads
+from cxsdk.lookup.people import Key, People
+from cxsdk.lookup.section import section_of
+from cxsdk.lookup.settler import Settler
+from cxsdk.lookup.sources import Source
+from cxsdk.lookup.waiting import adrive, drive
+from cxsdk.lookup.whom import Whom, assurance_of
+from cxsdk.lookup.work import Loop, Pool
+from cxsdk.scope import current_interaction, current_scope
+
+if TYPE_CHECKING:
+    from cxsdk.config import Settings
+    from cxsdk.lookup.knowledge import Knowledge
+
+__all__ = ["Engine", "Said"]
+
+Said: TypeAlias = tuple[Any, Any, Any, Any, bool]
+"""What a call says beside the customer: anonymous, sections, purpose, assurance, refresh. In one
+tuple, since naming each of them again at each step would double the price of a lookup."""
+
+_MOST_AT_ONCE = 1000
+_LONGEST_S = 600.0
+
+
+class Engine:
+    """
+    Looks customers up. Safe from threads, tasks and forks; nothing here raises into a handler
+    (in strict mode mistakes of the caller do).
+
+    Args:
+        settings: of the client.
+
+        sources: registered providers, in order.
+
+        plans: section → plan, in the order in which sections are shown.
+
+        knowledge: what this service itself saw, and who is who.
+
+        shared: the provider that reads the shared memory, where there is one.
+
+        clock: for ages and lifetimes; waiting goes by the machine's own.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        sources: Sequence[Source],
+        plans: dict[str, Plan],
+        knowledge: Knowledge,
+        shared: Source | None,
+        clock: Clock,
+    ) -> None:
+        options = settings.context
+        self._settings = settings
+        self._strict = settings.strict
+        self.sources = tuple(sources)
+        self._shared = shared
+        self.knowledge = knowledge
+        self.plans = plans
+        self.shared_memory: Any = None
+        """The `SharedMemory`, closed with the engine where *owns_memory*."""
+
+        self.owns_memory = False
+        self._counts: dict[tuple[str, str], Any] = {}
+        self._asked = itertools.count(1).__next__
+        self.people = People(options.max_customers)
+        self.whom = Whom(settings, plans, knowledge, self.people)
+        self.holding = Holding(
+            self.people,
+            clock,
+            knowledge.overlaid,
+            knowledge.version,
+            knowledge.is_forgotten,
+            strict=settings.strict,
+        )
+        self._settler = Settler(plans, self.holding, knowledge, options.without_consent, clock)
+        self._flow = Flow(
+            self._settler,
+            self.holding,
+            knowledge,
+            plans.get("consent"),
+            shared,
+            options.provider_timeout,
+            clock,
+            self.count,
+        )
+        self._begin_process()
+
+    def _begin_process(self) -> None:
+        self.loop = Loop()
+        for source in (*self.sources, *([self._shared] if self._shared else ())):
+            source.begin_process(self.loop)
+        self.people.renew()
+        self.loads = Loads(self.holding.keep, self.whom.subject, _version, self.count)
+        self.helpers = Pool("helper", 2)
+        self._is_closed = False
+        self._generation = _fork.current()
+
+    def _own(self) -> None:
+        with _fork.own_lock():
+            if _fork.current() != self._generation:
+                self._begin_process()
+
+    # ---- questions -----------------------------------------------------------------------------
+
+    def context(self, customer: Any, said: Said, timeout: float | None) -> CustomerContext:
+        """
+        Return what is known of a customer; block up to *timeout* seconds. See `cxsdk.context`.
+        """
+        try:
+            ask = self._ask(customer, *said)
+            if ask.is_settled:
+                return self._made(ask, 0.0)
+            began = time.monotonic()
+            self.knowledge.look()
+            self._warn_loop()
+            drive(self._flow, self.loads, [ask], self._seconds(timeout), began)
+            return self._made(ask, time.monotonic() - began)
+        except Exception as error:  # noqa: BLE001 - judged in there
+            return self._failed(customer, said, error)
+
+    async def acontext(
+        self,
+        customer: Any,
+        said: Said,
+        timeout: float | None,  # noqa: ASYNC109 - a deadline with partial results
+    ) -> CustomerContext:
+        """
+        Like `context`, without blocking the event loop.
+        """
+        try:
+            ask = self._ask(customer, *said)
+            if ask.is_settled:
+                return self._made(ask, 0.0)
+            began = time.monotonic()
+            self.knowledge.look()
+            await adrive(self._flow, self.loads, [ask], self._seconds(timeout), began)
+            return self._made(ask, time.monotonic() - began)
+        except Exception as error:  # noqa: BLE001 - judged in there
+            return self._failed(customer, said, error)
+
+    def peek(self, customer: Any, said: Said) -> CustomerContext:
+        """
+        Return what is in memory; asks nobody, waits for nothing.
+        """
+        try:
+            return self._made(self._ask(customer, *said, peek=True), 0.0)
+        except Exception as error:  # noqa: BLE001 - judged in there
+            return self._failed(customer, said, error)
+
+    def contexts(
+        self, customers: Iterable[Any], said: Said, timeout: float | None
+    ) -> dict[Any, CustomerContext]:
+        """
+        Return the contexts of up to a thousand customers, in their order; each provider is asked
+        in batches.
+        """
+        began = time.monotonic()
+        asks, made = self._asks(customers, said)
+        open_ones = [ask for ask in asks.values() if not ask.is_settled]
+        if open_ones:
+            self._warn_loop()
+            self._guarded(
+                lambda: drive(self._flow, self.loads, open_ones, self._seconds(timeout), began)
+            )
+        return self._all_made(asks, made, began)
+
+    async def acontexts(
+        self,
+        customers: Iterable[Any],
+        said: Said,
+        timeout: float | None,  # noqa: ASYNC109 - a deadline with partial results
+    ) -> dict[Any, CustomerContext]:
+        """
+        Like `contexts`, without blocking the event loop.
+        """
+        began = time.monotonic()
+        asks, made = self._asks(customers, said)
+        open_ones = [ask for ask in asks.values() if not ask.is_settled]
+        if open_ones:
+            try:
+                await adrive(self._flow, self.loads, open_ones, self._seconds(timeout), began)
+            except Exception as error:  # noqa: BLE001 - judged in there
+                self._judge(error)
+        return self._all_made(asks, made, began)
+
+    def _asks(
+        self, customers: Iterable[Any], said: Said
+    ) -> tuple[dict[Any, Ask], dict[Any, CustomerContext]]:
+        asks: dict[Any, Ask] = {}
+        failed: dict[Any, CustomerContext] = {}
+        for who in itertools.islice(customers, _MOST_AT_ONCE):
+            try:
+                asks[who] = self._ask(who, *said)
+            except Exception as error:  # noqa: BLE001 - judged in there
+                failed[who] = self._failed(who, said, error)
+        return asks, failed
+
+    def _all_made(
+        self, asks: dict[Any, Ask], failed: dict[Any, CustomerContext], began: float
+    ) -> dict[Any, CustomerContext]:
+        elapsed = time.monotonic() - began
+        made = {who: self._made(ask, elapsed) for who, ask in asks.items()}
+        return made | failed
+
+    def prefetch(self, customer: Any, said: Said) -> bool:
+        """
+        Have looked up what is not in memory, and do not wait for it; False where that cannot be.
+        """
+        patience = self._settings.context.provider_timeout
+        try:
+            ask = self._ask(customer, *said)
+        except Exception as error:  # noqa: BLE001 - judged in there
+            self._judge(error)
+            return False
+        self.knowledge.look()
+        if ask.is_settled:
+            return True
+        return self.helpers.submit(
+            lambda: self._guarded(
+                lambda: drive(self._flow, self.loads, [ask], patience, time.monotonic())
+            )
+        )
+
+    def invalidate(self, customer: Any = None, sections: Iterable[str] | None = None) -> None:
+        """
+        Have the sections of a customer fetched again by whoever asks next; None: all of them.
+        """
+        try:
+            person, _ = self.whom.person(customer, None, current_scope.get())
+        except Exception as error:  # noqa: BLE001 - judged in there
+            self._judge(error)
+            return
+        self.drop(self.whom.canonical(person).key, sections)
+
+    def drop(self, key: Key, sections: Iterable[str] | None = None) -> None:
+        """
+        Drop what is held under *key*, and what is on its way there.
+        """
+        names = None if sections is None else frozenset(sections)
+        self.loads.void([key], names)
+        person = self.people.find(key)
+        if person is None:
+            return
+        for purpose, held in list(person.entries.items()):
+            person.entries[purpose] = {
+                name: entry for name, entry in held.items() if names and name not in names
+            }
+
+    # ---- whom, and what about ------------------------------------------------------------------
+
+    def _ask(
+        self,
+        customer: Any,
+        anonymous: str | None,
+        sections: Any,
+        purpose: str | None,
+        assurance: str | None,
+        refresh: bool,  # noqa: FBT001 - a part of Said
+        *,
+        peek: bool = False,
+    ) -> Ask:
+        if _fork.page[0] != self._generation:
+            self._own()
+        self._asked()
+        scope = current_scope.get()
+        person = None
+        if anonymous is None and type(customer) is str:
+            person = self.people.by_raw.get(customer)
+        if person is None:
+            person, customer = self.whom.person(customer, anonymous, scope)
+        if self.knowledge.absorbed:
+            person = self.whom.canonical(person)
+        person.used = True
+        if assurance is None:
+            assurance = assurance_of(person, customer, scope)
+        look = self.whom.look(sections, purpose, assurance, person.space)
+        ask = Ask(customer, person, look, scope)
+        self._settler.begin(ask, refresh=refresh, peek=peek)
+        if ask.refreshing:
+            self._flow.refresh(self.loads, ask)
+        return ask
+
+    # ---- waiting -------------------------------------------------------------------------------
+
+    def _seconds(self, timeout: Any) -> float:
+        default = self._settings.context.timeout
+        if timeout is None:
+            return default
+        if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
+            self._judge(InvalidEventError("context.timeout", "seconds above 0"))
+            return default
+        return min(float(timeout), _LONGEST_S)
+
+    def _warn_loop(self) -> None:
+        if asyncio._get_running_loop() is not None:
+            place = caller()
+            voice.say(
+                logging.WARNING,
+                f"context:loop:{place}",
+                "cxsdk: context() at %s blocks the event loop; await acontext() there",
+                place,
+            )
+
+    # ---- what comes of it ----------------------------------------------------------------------
+
+    def _made(self, ask: Ask, elapsed: float) -> CustomerContext:
+        look, found = ask.look, ask.found
+        if look.denied or len(found) != len(look.names):
+            sections = {name: found.get(name) or look.denied[name] for name in look.names}
+        else:
+            sections = found
+        interaction = current_interaction.get()
+        on_read = None
+        if interaction is not None:
+            on_read = self.knowledge.reading(interaction, sections.values())
+        return CustomerContext(
+            ask.customer,
+            look.purpose,
+            look.assurance,
+            sections,
+            elapsed=elapsed,
+            strict=self._strict,
+            on_read=on_read,
+        )
+
+    def _failed(self, customer: Any, said: Said, error: Exception) -> CustomerContext:
+        self._judge(error)
+        _, wanted, purpose, *_ = said
+        names = tuple(wanted) if isinstance(wanted, (list, tuple, set)) else tuple(self.plans)
+        is_input = isinstance(error, InvalidEventError)
+        code = ErrorCode.INVALID_SUBJECT if is_input else ErrorCode.GENERAL
+        words = str(error) if isinstance(error, CXError) else type(error).__name__
+        sections = {
+            str(name): section_of(str(name))(
+                str(name),
+                None,
+                Reason.ERROR,
+                error_code=code,
+                error_message=words,
+                strict=self._strict,
+            )
+            for name in names
+        }
+        named = str(purpose or self._settings.purpose)
+        return CustomerContext(customer, named, "anonymous", sections, strict=self._strict)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - judged in there
+            self._judge(error)
+
+    def _judge(self, error: Exception) -> None:
+        """
+        Say an error once; raise what is not ours to swallow, and in strict mode the caller's.
+        """
+        if not is_ours(error) or (self._strict and isinstance(error, CXError)):
+            raise error
+        kind = getattr(error, "field", type(error).__name__)
+        said = error if isinstance(error, CXError) else type(error).__name__
+        voice.say(logging.WARNING, f"context:{kind}", "cxsdk: a lookup at %s: %s", caller(), said)
+
+    def count(self, what: str, of: str) -> None:
+        """
+        Count something that happened; not exact to the last one under threads.
+        """
+        counter = self._counts.get((what, of))
+        if counter is None:
+            counter = self._counts.setdefault((what, of), itertools.count(1))
+        next(counter)
+
+    def stats(self) -> dict[str, Any]:
+        """
+        Return figures: what is held and under way, and of each provider what came of its calls.
+        """
+        counts: dict[str, dict[str, int]] = {}
+        for (what, of), counter in list(self._counts.items()):
+            counts.setdefault(of, {})[what] = int(repr(counter)[6:-1]) - 1
+        return {
+            "customers": len(self.people),
+            "evicted": self.people.evicted,
+            "in_flight": len(self.loads),
+            "counts": counts,
+            "breakers": {source.name: source.breaker.state for source in self.sources},
+            "overlay": self.knowledge.stats(),
+        }
+
+    def close(self, seconds: float = 1.0) -> None:
+        """
+        Let go of threads, connections and what is held. Idempotent.
+        """
+        if self._is_closed or _fork.page[0] != self._generation:
+            return
+        self._is_closed = True
+        goodbyes = []
+        for source in (*self.sources, *([self._shared] if self._shared else ())):
+            try:
+                said = source.close()
+            except Exception as error:  # noqa: BLE001 - a team's own provider
+                voice.say(logging.WARNING, "context:close", "cxsdk: %s: %r", source.name, error)
+            else:
+                goodbyes += [said] if asyncio.iscoroutine(said) else []
+
+        async def say() -> None:
+            await asyncio.gather(*goodbyes, return_exceptions=True)
+
+        if goodbyes:
+            self.loop.submit(_nothing)  # so that there is a loop
+        self.loop.close(say, seconds)
+        self.helpers.close()
+        self.knowledge.close()
+        if self.shared_memory is not None and self.owns_memory:
+            self.shared_memory.close()
+
+
+async def _nothing() -> None:
+    pass
+
+
+def _version(flight: Flight, source: str) -> str | None:
+    entry = flight.person.entry(flight.purpose, flight.plan.name)
+    if entry is None or entry.section is None or not flight.plan.is_one_by_one:
+        return None
+    return entry.versions.get(source)

@@ -1,0 +1,143 @@
+"""
+Tombstones: who was forgotten, kept over restarts, so that late events do not bring them back.
+
+They name nobody: a line is two keyed hashes and a date.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+
+from cxsdk._guard import voice
+from cxsdk.spool import directory
+
+__all__ = ["Stone", "Tombstones"]
+
+_FOLDER = ".forgotten"  # no service can have this name
+_LOOK_S = 1.0
+
+
+@attrs.define(frozen=True)
+class Stone:
+    """
+    One forgotten key.
+    """
+
+    name: str
+    """Keyed hash of the key, as the shared memory knows it."""
+
+    tag: bytes
+    """Under which capture and spool know their events."""
+
+    until: float
+    """Seconds since 1970."""
+
+
+class Tombstones:
+    """
+    A file below the spool root that all processes of a host read; in memory only where there is no
+    such place. Thread-safe: lines are appended in one write.
+
+    Args:
+        root: of all spools, None for none.
+
+        whose: folder names: service and environment.
+
+        now: seconds since 1970.
+    """
+
+    def __init__(self, root: Path | None, whose: tuple[str, str], now: Callable[[], float]) -> None:
+        self._root = root
+        self._whose = whose
+        self._now = now
+        self._looked = 0.0
+        self._seen: tuple[int, int] | None = None
+        self.stones: dict[str, Stone] = {}
+
+    @property
+    def _path(self) -> Path | None:
+        if self._root is None:
+            return None
+        return self._root.joinpath(_FOLDER, *self._whose, "tombstones")
+
+    def has(self, name: str) -> bool:
+        """
+        Say whether *name* was forgotten and the time is not over. Memory only.
+        """
+        stone = self.stones.get(name)
+        return stone is not None and stone.until > self._now()
+
+    def add(self, stones: list[Stone]) -> None:
+        """
+        Remember; blocks on the disk. A disk that refuses is said, and memory has to do.
+        """
+        self.stones.update({stone.name: stone for stone in stones})
+        path = self._path
+        if path is None or self._root is None:
+            return
+        text = "".join(f"{one.name} {one.tag.hex()} {one.until:.0f}\n" for one in stones)
+        try:
+            directory.ensure(self._root, _FOLDER, *self._whose)
+            self._prune(path)
+            fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.write(fd, text.encode())
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            words = "cxsdk: a tombstone is in memory only, until this process ends: %s"
+            voice.say(logging.ERROR, "context:tombstone", words, error)
+
+    def _prune(self, path: Path) -> None:
+        """
+        Leave out what is over, once that is most of the file.
+        """
+        if not path.exists() or path.stat().st_size < 65_536:
+            return
+        held = _read(path)
+        alive = [one for one in held if one.until > self._now()]
+        if len(alive) * 2 > len(held):
+            return
+        other = path.with_name(f"tombstones.{os.getpid()}")
+        lines = (f"{one.name} {one.tag.hex()} {one.until:.0f}\n" for one in alive)
+        other.write_text("".join(lines), "ascii")
+        other.replace(path)
+
+    def look(self) -> list[Stone]:
+        """
+        Return what other processes added since the last look; at most one look at the disk in a
+        second.
+        """
+        path, now = self._path, self._now()
+        if path is None or 0 <= now - self._looked < _LOOK_S:
+            return []
+        self._looked = now
+        try:
+            about = path.stat()
+            seen = (about.st_mtime_ns, about.st_size)
+            if seen == self._seen:
+                return []
+            found = _read(path)
+        except OSError:
+            return []
+        self._seen = seen
+        news = [one for one in found if one.until > now and one.name not in self.stones]
+        self.stones.update({one.name: one for one in news})
+        return news
+
+
+def _read(path: Path) -> list[Stone]:
+    found = []
+    for line in path.read_text("ascii", "replace").splitlines():
+        try:
+            name, tag, until = line.split()
+            found.append(Stone(name, bytes.fromhex(tag), float(until)))
+        except ValueError:
+            continue  # a torn line names nobody
+    return found
