@@ -294,9 +294,10 @@ class Engine:
             person = self.people.by_raw.get(customer)
         if person is None:
             person, customer = self.whom.person(customer, anonymous, scope)
+        else:
+            person.used = True
         if self.knowledge.absorbed:
             person = self.whom.canonical(person)
-        person.used = True
         if assurance is None:
             assurance = assurance_of(person, customer, scope)
         look = self.whom.look(sections, purpose, assurance, person.space)
