@@ -51,7 +51,9 @@ def _journal(*payloads: bytes) -> Any:
 def test_what_no_provider_knows_stands_among_the_others_as_local() -> None:
     """The newest first, whoever knows it, and marked where only this service does."""
     value = (Interaction(id="b", at=wires.moment(20)), Interaction(id="a", at=wires.moment(10)))
-    seen = Seen(interactions=[(15, _contact("x", 15, refs={"order": "A"})), (30, _contact("y", 30))])
+    seen = Seen(
+        interactions=[(15, _contact("x", 15, refs={"order": "A"})), (30, _contact("y", 30))]
+    )
 
     found = overlaid("interactions", value, wires.moment(12), 0, seen, 50)
 

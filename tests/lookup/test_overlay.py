@@ -155,7 +155,7 @@ def test_a_link_takes_the_journal_along_at_once() -> None:
 
 
 def test_links_in_a_row_lead_to_the_last_and_never_in_a_circle() -> None:
-    """a into b, b into c: all of it is c's; c into a is nothing."""
+    """One into another, that into a third: all of it the third's."""
     a, b, c = ("id", "a"), ("id", "b"), ("id", "c")
     overlay = Overlay(FakeClock())
     overlay.tap(a, wires.contact("i1", 1), True)
