@@ -31,10 +31,12 @@ def ask(capture: Capture, known: Known, question: str, interaction_id: str) -> s
     if capture.memory is None or known.key is None:
         return None
     try:
-        return capture.memory.asked(known, question, interaction_id, capture.time_ns() / 1e9)
+        at = capture.time_ns() / 1e9
+        before: str | None = capture.memory.asked(known, question, interaction_id, at)
     except Exception as error:
         _failed(capture, error)
         return None
+    return before
 
 
 def look_back(

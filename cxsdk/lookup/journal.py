@@ -240,13 +240,22 @@ class Journal:
                 self.memo = (version, found)
         return found
 
+    def payloads(self) -> tuple[bytes, ...]:
+        """
+        Return the events as they were encoded, in the order in which they happened.
+        """
+        return tuple(payload for _, payload in self._entries())
+
     def _all(self) -> list[Seen]:
-        by_id: dict[str, Seen] = {}
+        return [seen for seen, _ in self._entries()]
+
+    def _entries(self) -> list[tuple[Seen, bytes]]:
+        by_id: dict[str, tuple[Seen, bytes]] = {}
         for each in (*self._loaded.copy().values(), *self.contacts.copy(), *self.facts.copy()):
             seen = self._see(each)
             if seen is not None:
-                by_id[seen.id] = seen
-        return sorted(by_id.values(), key=lambda seen: seen[:2])
+                by_id[seen.id] = (seen, each[PAYLOAD])
+        return sorted(by_id.values(), key=lambda found: found[0][:2])
 
     def _see(self, each: Entry) -> Seen | None:
         seen = each[READ]
@@ -257,7 +266,6 @@ class Journal:
                 seen = _UNREADABLE
                 self._note("memory_unreadable")
             each[READ] = seen
-            each[PAYLOAD] = b""
         return None if seen is _UNREADABLE else seen
 
     def last_interaction(self) -> str | None:

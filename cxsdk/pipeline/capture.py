@@ -12,7 +12,7 @@ import logging
 import math
 import os
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cxsdk import _fork
 from cxsdk._clock import Clock
@@ -35,9 +35,6 @@ from cxsdk.pipeline.team import process, remember, tell
 from cxsdk.pipeline.touchpoints import Touchpoints
 from cxsdk.pipeline.words import Words, shorten, shorten_fact
 from cxsdk.typing import Accepted, Dropped, Kind, Lane, Listener, Processor, Spool
-
-if TYPE_CHECKING:
-    from cxsdk.typing import Memory
 
 __all__ = ["Capture", "diversions", "strictness"]
 
@@ -113,8 +110,8 @@ class Capture:
         self._is_plain = False
         self._append = spool.append if spool is not None else _nowhere
         self.withdraw = on_withdrawal
-        self.memory: Memory | None = None
-        """What hears of each event that was kept; set by whoever answers context lookups."""
+        self.memory: Any = None
+        """A `cxsdk.typing.Memory`, set by whoever answers context lookups; None: nobody does."""
         self._forgotten = Forgotten(clock.monotonic_ns)
         self.contact = ShortWay(self, diversions).take
 

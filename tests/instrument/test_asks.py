@@ -12,9 +12,11 @@ import pytest
 
 import cxsdk as cx
 from cxsdk.errors import InvalidEventError
+from cxsdk.events import codec
 from cxsdk.lookup.asks import Asks
 from cxsdk.lookup.overlay import Overlay
 from cxsdk.lookup.recall import Recall, note_context
+from cxsdk.pipeline.capture import diversions
 from cxsdk.testing import Captured, capture
 from cxsdk.testing.clock import FakeClock
 from tests.lookup.fake_memory import FakeMemory
@@ -193,6 +195,23 @@ def test_questions_stand_beside_the_attributes_of_the_team(
     )
     assert [expected] == seen
     assert expected == events.one("interaction").data.ext
+
+
+def test_both_ways_of_encoding_say_the_same(shop: Shop) -> None:
+    """The text put together by hand is the one that the models give."""
+    shop.contact("order_number", refs={"order": "A-1"}, goal_met="no")
+    payloads: list[bytes] = []
+    diversions.append(payloads.append)
+    try:
+        with shop.client.interaction("support.call", customer="u1") as i:
+            i.asks("order_number")
+            i.refs["order"] = "A-1"
+            i.effort(steps=2)
+            note_context(i, available=True, used=True)
+    finally:
+        diversions.remove(payloads.append)
+    assert payloads == [codec.encode(codec.decode(payload)) for payload in payloads]
+    assert b'"effort":{"steps":2,"questions_repeated":1}' in payloads[0]
 
 
 # ---- repeated contacts ------------------------------------------------------------------------

@@ -144,3 +144,17 @@ def test_the_last_interaction_is_the_last_that_can_be_read() -> None:
     overlay.tap(KEY, wires.contact("i1", 1), True)
     overlay.tap(KEY, b"no json", True)
     assert "i1" == journal.last_interaction()
+
+
+def test_the_events_can_be_had_as_they_were() -> None:
+    """An export shows each event once and whole, also after it was read."""
+    overlay = Overlay(FakeClock())
+    payloads = [wires.contact("i2", 2), wires.promise("p", "C-1", "made", 1)]
+    overlay.tap(KEY, payloads[0], True)
+    overlay.tap(KEY, payloads[1], False)
+    overlay.tap(KEY, payloads[0], True)
+    journal = overlay.journal(KEY)
+    assert journal is not None
+    journal.changes("interactions")
+
+    assert (payloads[1], payloads[0]) == journal.payloads()
