@@ -17,6 +17,7 @@ from cxsdk.results import Delivered, Hold, Partial, Refused, Retry, SendResult, 
 if TYPE_CHECKING:
     from cxsdk._ledger import SinkCounts
     from cxsdk.events.model import Event
+    from cxsdk.pipeline.customers import Known
 
 __all__ = [
     "Accepted",
@@ -29,6 +30,7 @@ __all__ = [
     "Kind",
     "Lane",
     "Listener",
+    "Memory",
     "Partial",
     "Processor",
     "Record",
@@ -389,3 +391,46 @@ A team's own step: pure and quick, gets an Event, returns it, another one, or No
 
 Listener: TypeAlias = "Callable[[Event], None]"
 """Gets every accepted event, on the caller's thread; its errors are counted and swallowed."""
+
+
+class Memory(Protocol):
+    """
+    What this service remembers of the customers that it serves.
+
+    1. Nothing here waits for a network or for another process.
+    2. What cannot be known is None, never "no".
+    3. What a method raises is noted and swallowed; the event is kept all the same.
+    4. Safe from any thread, from a signal handler and after a fork.
+    """
+
+    def tap(self, known: Known, payload: bytes, is_interaction: bool) -> None:  # noqa: FBT001
+        """
+        Take an event that was just kept, encoded.
+        """
+
+    def asked(self, known: Known, question: str, interaction_id: str, at: float) -> str | None:
+        """
+        Return the id of an earlier interaction in which they were asked *question* in the 30 days
+        before *at* (seconds since 1970); empty: they were not; None: who knows.
+        """
+
+    def repeats(
+        self,
+        known: Known,
+        touchpoint: str,
+        refs: Sequence[Mapping[str, str]],
+        interaction_id: str,
+        at: float,
+    ) -> tuple[str | None, str | None]:
+        """
+        Return the id of an interaction at *touchpoint* about one of *refs* in the 7 days before
+        *at* in which they did not get what they came for, and the id of their last one.
+        """
+
+    def ended(
+        self, known: Known, touchpoint: str, data: Mapping[str, Any], interaction_id: str, at: float
+    ) -> None:
+        """
+        Take note of an interaction that was kept: what was asked, what it was about (``asked`` and
+        ``refs`` of *data*, in wire form) and whether its goal was met.
+        """

@@ -34,6 +34,8 @@ FACTS = frozenset(
         "goal_met",
         "reason",
         "_error",
+        "_asked",
+        "_memory",
         "_wait_ms",
         "_effort",
         "_expectations",

@@ -14,6 +14,7 @@ from cxsdk._ids import new_id
 from cxsdk.errors import CXError, InvalidEventError
 from cxsdk.instrument.checks import FACTS, no_such_fact, refs_wire, settle
 from cxsdk.instrument.outcome import IGNORED, judge
+from cxsdk.instrument.remembered import ask, conclude, look_back
 from cxsdk.instrument.said import Said
 from cxsdk.pipeline.customers import Known
 from cxsdk.pipeline.draft import Draft
@@ -223,14 +224,7 @@ class Interaction(Said):
 
     def _finish(self, capture: Capture) -> bool | Dropped:
         elapsed = capture.monotonic_ns() - self._began
-        scope = self._scope
-        customer, who = self.customer, NOBODY if scope is None else scope.who
-        if customer is None:
-            outer = self._token.old_value
-            if type(outer) is Interaction:
-                customer = ambient_customer(outer, scope)
-        if customer is not None and customer != who[0]:
-            scope, who = _serving(customer, scope)
+        scope, who = self._served(self._scope)
         if self._id is None:
             self._id = capture.mint(self._began_ns)
         customers = capture.customers
@@ -252,6 +246,19 @@ class Interaction(Said):
                 return kept
         return self._finish_with_care(capture, known, scope, elapsed)
 
+    def _served(self, scope: Scope | None) -> tuple[Scope | None, Who]:
+        """
+        Return who is served, and *scope* as it holds for them.
+        """
+        customer, who = self.customer, NOBODY if scope is None else scope.who
+        if customer is None:
+            outer = self._token.old_value
+            if type(outer) is Interaction:
+                customer = ambient_customer(outer, scope)
+        if customer is not None and customer != who[0]:
+            return _serving(customer, scope)
+        return scope, who
+
     def _finish_with_care(
         self, capture: Capture, known: Known, scope: Scope | None, elapsed: int
     ) -> bool | Dropped:
@@ -266,11 +273,33 @@ class Interaction(Said):
             or type(self.attributes) is not dict
         ):
             fields = self._complete(capture, elapsed // 1_000_000)
+        where = (capture, known, self._site.touchpoint, self.interaction_id)
+        is_told = capture.memory is not None and ("asked" in fields or "refs" in fields)
+        if is_told or "asked" in fields:
+            answers = fields.get("asked", {})
+            look_back(*where, fields, answers)
+            if answers:
+                fields["asked"] = list(answers)
         draft = self._draft(known, scope, elapsed, fields)
-        if scope is None:
-            return capture.interaction(draft, elapsed // 1_000_000, None, None)
-        scope.last, scope.done = self._id, self
-        return capture.interaction(draft, elapsed // 1_000_000, scope.consent, scope.purposes)
+        said, purposes = (None, None) if scope is None else (scope.consent, scope.purposes)
+        if scope is not None:
+            scope.last, scope.done = self._id, self
+        kept = capture.interaction(draft, elapsed // 1_000_000, said, purposes)
+        if is_told and isinstance(kept, bool):
+            # As it was kept: of what consent took away nothing is remembered.
+            conclude(*where, draft.data)
+        return kept
+
+    def _ask(self, question: str) -> str | None:
+        capture = self._capture
+        if capture is None or capture.memory is None:
+            return None
+        try:
+            known = capture.customers.resolve(self._served(self._scope)[1])
+        except Exception as error:
+            self._wrong(error)
+            return None
+        return ask(capture, known, question, self.interaction_id)
 
     def _draft(
         self, known: Known, scope: Scope | None, elapsed: int, fields: dict[str, Any]

@@ -42,6 +42,11 @@ class NoInteraction:
 
     effort = waited = value = end = expect
 
+    def asks(self, *_: Any, **__: Any) -> None:
+        """
+        Return None: nobody can tell.
+        """
+
     def __getattr__(self, name: str) -> None:
         return None
 

@@ -22,6 +22,7 @@ __all__ = ["Said"]
 
 # To themselves, because a value may only equal its text: a `str` enum formats as its name.
 _OUTCOMES = {value: value for value in v.OUTCOME.values}
+_MOST_ASKED = 20
 _GOALS = {value: value for value in v.GOAL_MET.values}
 
 
@@ -38,6 +39,8 @@ class Said:
     if TYPE_CHECKING:
 
         def _wrong(self, error: Exception) -> None: ...
+
+        def _ask(self, question: str) -> str | None: ...
 
     @property
     def refs(self) -> dict[str, Any]:
@@ -159,6 +162,33 @@ class Said:
         names = ("metric", "expected", "actual", "unit", "basis", "commitment_id")
         given = {n: fact for n, fact in zip(names, facts, strict=True) if fact is not None}
         self._append("expectations", "Expectation", given)
+
+    def asks(self, question: str) -> bool | None:
+        """
+        Say that the customer is asked for something, such as ``order_number``; return whether
+        they were asked for it within 30 days: True, False, or None where nobody can tell.
+
+        To be said before the question is put, so that what was answered once is looked up
+        instead. Stands on the event under ``ext.cxsdk.asked``; how many were asked before goes to
+        ``effort.questions_repeated``, and where that was to ``memory.repeat_of``. Never blocks;
+        about the same question again in this interaction it says the same.
+
+        Args:
+            question: a token; of an interaction the first 20 are kept.
+        """
+        try:
+            check_reason(question, "interaction.asks")
+        except Exception as error:
+            self._wrong(error)
+            return None
+        asked = self._fields.setdefault("_asked", {})
+        if question in asked:
+            before = asked[question]
+        else:
+            before = self._ask(question)
+            if len(asked) < _MOST_ASKED:
+                asked[question] = before
+        return None if before is None else bool(before)
 
     def effort(self, **counts: int) -> None:
         """

@@ -129,8 +129,8 @@ class TransactionCapture(Capture):
         row = Row(settings.service, settings.environment, lane, kind, draft.known.tag, payload)
         self._host.write(row, lambda error: self._unwritten(row, error))
         self._host.after_commit(self._on_commit)
-        if self.listeners:
-            self._host.after_commit(lambda: self._main._tell(payload))
+        if self.listeners or self.memory is not None:
+            self._host.after_commit(lambda: self._main.heard(draft, payload))
         return True
 
     def _unwritten(self, row: Row, error: OutboxError) -> None:

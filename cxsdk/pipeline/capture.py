@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import os
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from cxsdk import _fork
 from cxsdk._clock import Clock
@@ -24,17 +25,16 @@ from cxsdk.pipeline.consent import ConsentGate
 from cxsdk.pipeline.customers import ANONYMOUS, Customers, Known
 from cxsdk.pipeline.draft import Draft
 from cxsdk.pipeline.encode import Encoder
+from cxsdk.pipeline.forgotten import Forgotten
 from cxsdk.pipeline.loss import Losses
 from cxsdk.pipeline.plain import plain
 from cxsdk.pipeline.redact import Redactor
 from cxsdk.pipeline.sample import Sampler
 from cxsdk.pipeline.short import ShortWay
+from cxsdk.pipeline.team import process, remember, tell
 from cxsdk.pipeline.touchpoints import Touchpoints
 from cxsdk.pipeline.words import Words, shorten, shorten_fact
 from cxsdk.typing import Accepted, Dropped, Kind, Lane, Listener, Processor, Spool
-
-if TYPE_CHECKING:
-    from cxsdk.events.model import Event
 
 __all__ = ["Capture", "diversions", "strictness"]
 
@@ -110,6 +110,9 @@ class Capture:
         self._is_plain = False
         self._append = spool.append if spool is not None else _nowhere
         self.withdraw = on_withdrawal
+        self.memory: Any = None
+        """A `cxsdk.typing.Memory`, set by whoever answers context lookups; None: nobody does."""
+        self._forgotten = Forgotten(clock.monotonic_ns)
         self.contact = ShortWay(self, diversions).take
 
     # ---- interactions: the hot path -------------------------------------------------------
@@ -167,7 +170,7 @@ class Capture:
             kind = Kind.INTERACTION
             if state == "granted":
                 kind |= self.gate.flag(draft, state)
-            if self._is_plain and not diversions:
+            if self._is_plain and self.memory is None and not diversions:
                 return self._append("bulk", payload, kind, draft.known.tag)
             return self._keep(draft, "bulk", payload, kind)
         except SpoolFullError:
@@ -177,6 +180,8 @@ class Capture:
 
     def _admit(self, draft: Draft, state: str) -> Dropped | None:
         known = draft.known
+        if self._forgotten and self._forgotten.has(draft):
+            return self._drop("forgotten")
         if known.block is None:
             return self._silent(
                 "no_customer",
@@ -209,7 +214,7 @@ class Capture:
         seq = 0
         for _ in range(2):
             encoded = self.encoder.interaction(draft, duration_ms, said, state, 0)
-            event = self._process(decode(encoded))
+            event = process(decode(encoded), self.processors, self._ledger)
             if event is None:
                 return self._refuse_late(draft, "processor") if seq else self._drop("processor")
             seq = seq or self._next_bulk()
@@ -241,7 +246,7 @@ class Capture:
             state = self.gate.state_of(said, draft.known)
             draft.purposes = purposes
             self.words.redact(draft)
-            event = self._process(self.encoder.fact(draft, said, state))
+            event = process(self.encoder.fact(draft, said, state), self.processors, self._ledger)
             if event is None:
                 return self._drop("processor")
             lane: Lane = "vital" if draft.is_vital else "bulk"
@@ -251,7 +256,9 @@ class Capture:
             if len(payload) > self._most_bytes:
                 shorten_fact(draft)
                 # Processed again: what the team's processors take away must not come back.
-                event = self._process(self.encoder.fact(draft, said, state))
+                event = process(
+                    self.encoder.fact(draft, said, state), self.processors, self._ledger
+                )
                 if event is None:
                     return self._refuse_late(draft, "processor")
                 payload = self.encoder.finish(event, seq)
@@ -263,6 +270,8 @@ class Capture:
             return self._failed(error, draft, late=late)
 
     def _admit_fact(self, draft: Draft, said: str | None) -> Dropped | None:
+        if self._forgotten and self._forgotten.has(draft):
+            return self._drop("forgotten")
         state = self.gate.state_of(said, draft.known)
         if draft.family in {"loss", "prompt"}:
             return None
@@ -281,34 +290,11 @@ class Capture:
 
     # ---- the common end -------------------------------------------------------------------
 
-    def _process(self, event: Event) -> Event | None:
-        current: Any = event
-        for processor in self.processors:
-            try:
-                current = processor(current)
-                if current is not None and not isinstance(current, type(event)):
-                    raise TypeError(f"returned {type(current).__name__}, no Event")  # noqa: TRY301
-            except Exception as error:  # noqa: BLE001 - a team's code may raise anything
-                self._ledger.note("processor_error")
-                voice.say(
-                    logging.ERROR,
-                    "processor_error",
-                    "cxsdk: processor %r raised %r, the event is dropped",
-                    getattr(processor, "__name__", processor),
-                    error,
-                )
-                return None
-            if current is None:
-                return None
-        kept: Event = current
-        return kept
-
     def _keep(self, draft: Draft, lane: Lane, payload: bytes, kind: int) -> bool | Dropped:
         if diversions:
             for divert in diversions:
                 divert(payload)
-            if self.listeners:
-                self._tell(payload)
+            self.heard(draft, payload)
             return False
         if self._spool is None:
             return self._drop("no_collector")
@@ -335,23 +321,20 @@ class Capture:
             self._on_first()
             self._is_first = False
             self._set_plain()
-        if self.listeners:
-            self._tell(payload)
+        self.heard(draft, payload)
         if self.losses.due and draft.family != "loss":
             self.write_losses()
 
-    def _tell(self, payload: bytes) -> None:
-        from cxsdk.events.codec import decode
-
-        event = decode(payload)
-        for listener in self.listeners:
-            try:
-                listener(event)
-            except Exception as error:  # noqa: BLE001 - a team's code may raise anything
-                self._ledger.note("listener_error")
-                voice.say(
-                    logging.ERROR, "listener_error", "cxsdk: listener %r: %r", listener, error
-                )
+    def heard(self, draft: Draft, payload: bytes) -> None:
+        """
+        Let listeners and the memory hear of an event that was kept.
+        """
+        if self.listeners:
+            tell(payload, self.listeners, self._ledger)
+        # That something began says nothing yet, and would push out what does.
+        if self.memory is not None and draft.action != "started":
+            is_contact = draft.family == "interaction"
+            remember(self.memory, draft.known, payload, self._ledger, is_contact=is_contact)
 
     def _unplain(self) -> None:
         self._is_plain = False
@@ -380,6 +363,15 @@ class Capture:
         return {lane: int(repr(each)[6:-1]) - 1 for lane, each in self._counters.items()}
 
     # ---- what is not kept -----------------------------------------------------------------
+
+    def forget(self, tags: Iterable[bytes], seconds: float = math.inf) -> None:
+        """
+        Drop as ``forgotten`` what comes about the customers of *tags* (`Known.tag`) for *seconds*,
+        but not their wish to be erased. Never blocks; safe from any thread.
+        """
+        self._forgotten.add(tags, seconds)
+        # The short way looks at nobody.
+        self._is_careful = self._is_careful or bool(self._forgotten)
 
     def _drop(self, reason: str, detail: str = "") -> Dropped:
         self._ledger.refuse(reason)

@@ -18,7 +18,7 @@ __all__ = ["ConsentGate"]
 
 _ALWAYS = frozenset({"consent_changed", "erasure_requested"})
 _STATES = frozenset({"granted", "denied", "unknown", "pending", "not_required"})
-_DENIED = ("detail", "ext", "reason_text", "refs", "traits")
+_DENIED = ("asked", "detail", "ext", "reason_text", "refs", "traits")
 
 
 class ConsentGate:

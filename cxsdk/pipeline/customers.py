@@ -27,7 +27,7 @@ class Known:
     A customer as the wire knows them. Shared by all threads; only *text*, a memo, ever changes.
     """
 
-    __slots__ = ("block", "is_known", "links", "partition", "session", "tag", "text")
+    __slots__ = ("block", "is_known", "key", "links", "partition", "session", "tag", "text")
 
     def __init__(
         self,
@@ -39,6 +39,13 @@ class Known:
         is_known: bool,
     ) -> None:
         self.block = block
+        self.key: tuple[str, str] | None = None
+        """(space, wire id) under which is remembered what happened to them."""
+        if block is not None:
+            if "id" in block:
+                self.key = ("id", block["id"])
+            elif "anonymous_id" in block:
+                self.key = ("anonymous", block["anonymous_id"])
         self.session = session
         self.partition = partition
         self.links = "" if partition is None else f',"partitionkey":"{partition}"'

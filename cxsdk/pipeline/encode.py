@@ -140,7 +140,9 @@ class Encoder:
             rest += f',"goal_met":"{met}"'
         if len(data) > 1 + (met is not None):
             rest += self._rare(data)
-        if draft.attributes:
+        if "asked" in data:
+            rest += f',"ext":{self.json(self._with_asked(draft)).decode()}'
+        elif draft.attributes:
             rest += f"{self.ext}{self.json(draft.attributes).decode()}}}"
         links = known.links
         if draft.is_linked or get_current():
@@ -181,6 +183,13 @@ class Encoder:
         if draft.sampledrate is not None:
             links += f',"sampledrate":{draft.sampledrate}'
         return links
+
+    def _with_asked(self, draft: Draft) -> dict[str, Any]:
+        own = dict(draft.attributes or {})
+        ours = {"asked": draft.data["asked"]}
+        if self._namespace == "cxsdk":
+            return {"cxsdk": {**own, **ours}}
+        return {self._namespace: own, "cxsdk": ours} if own else {"cxsdk": ours}
 
     def _rare(self, data: dict[str, Any]) -> str:
         rare = {name: data[name] for name in _RARE if name in data}

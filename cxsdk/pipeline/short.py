@@ -15,6 +15,7 @@ from cxsdk._guard import is_ours
 from cxsdk.errors import SpoolFullError
 from cxsdk.pipeline.customers import Known
 from cxsdk.pipeline.encode import traceparent
+from cxsdk.pipeline.team import remember
 from cxsdk.scope import NOWHERE, Scope
 from cxsdk.typing import Dropped, Kind
 
@@ -101,7 +102,10 @@ class ShortWay:
             )
             # Asked for each event: a test may begin to capture, a listener be added.
             if capture._is_plain and not self._diversions:
-                return capture._append("bulk", payload, Kind.INTERACTION, known.tag)
+                kept = capture._append("bulk", payload, Kind.INTERACTION, known.tag)
+                if capture.memory is not None:
+                    remember(capture.memory, known, payload, capture._ledger, is_contact=True)
+                return kept
             draft = contact._draft(known, scope, elapsed, contact._fields)
             return capture._keep(draft, "bulk", payload, Kind.INTERACTION)
         except SpoolFullError:

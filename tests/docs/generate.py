@@ -201,7 +201,7 @@ They return [`Accepted`](#accepted) or a falsy [`Dropped`](#dropped), never bloc
 
 _CONSTANTS = {"metadata": "a `MetaData` of this table only, for Alembic's `target_metadata`"}
 
-_MEMBERS_OF_INTERACTION = ("expect", "effort", "waited", "value", "end")
+_MEMBERS_OF_INTERACTION = ("expect", "asks", "effort", "waited", "value", "end")
 
 
 def _entry(name: str) -> str:

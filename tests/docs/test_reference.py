@@ -38,7 +38,7 @@ CHECKED = {
 
 SOURCES = {
     path: path.read_text("utf-8")
-    for room in ("pipeline", "spool", "delivery", "instrument", "sinks", "outbox")
+    for room in ("pipeline", "spool", "delivery", "instrument", "sinks", "outbox", "lookup")
     for path in sorted((ROOT / "cxsdk" / room).glob("*.py"))
 }
 SOURCES[ROOT / "cxsdk" / "client.py"] = (ROOT / "cxsdk" / "client.py").read_text("utf-8")
