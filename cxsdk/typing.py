@@ -434,3 +434,18 @@ class Memory(Protocol):
         Take note of an interaction that was kept: what was asked, what it was about (``asked`` and
         ``refs`` of *data*, in wire form) and whether its goal was met.
         """
+
+    def identified(self, known: Known, raw: str) -> None:
+        """
+        Take note that the visitor in *known* is the customer in *known*.
+        """
+
+    def link(self, keep: tuple[Any, Known], absorb: tuple[Any, Known]) -> str:
+        """
+        Make two customers, each as (the host's id, wire form), one; return why not, or empty.
+        """
+
+    def unlink(self, absorb: tuple[Any, Known]) -> bool:
+        """
+        End a link; False where there is none.
+        """

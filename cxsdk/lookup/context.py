@@ -156,6 +156,20 @@ class CustomerContext:
             return one
         return None
 
+    def read_by(self, on_read: Callable[[], None] | None) -> CustomerContext:
+        """
+        Return the same with another to be told when a section is read.
+        """
+        return CustomerContext(
+            self.customer,
+            self.purpose,
+            self.assurance,
+            self._sections,
+            elapsed=self.elapsed,
+            strict=self._strict,
+            on_read=on_read,
+        )
+
     # ---- how it came about -----------------------------------------------------------------
 
     @property
@@ -189,9 +203,9 @@ class CustomerContext:
         Raises:
             SectionUnknownError: one is not; it names all of them.
         """
-        missing = [one for one in self._sections.values() if not one.known]
+        missing = [(name, one) for name, one in self._sections.items() if not one.known]
         if missing:
-            words = ", ".join(f"{one.name} ({one.reason.value})" for one in missing)
+            words = ", ".join(f"{name} ({one.reason.value})" for name, one in missing)
             raise SectionUnknownError(f"not known: {words}")
         return self
 

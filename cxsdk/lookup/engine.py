@@ -11,13 +11,14 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from cxsdk import _fork
 from cxsdk._clock import Clock
 from cxsdk._guard import caller, is_ours, voice
 from cxsdk.errors import CXError, InvalidEventError
 from cxsdk.knowing import ErrorCode, Reason
+from cxsdk.lookup.again import Again, Said
 from cxsdk.lookup.answers import Plan
 from cxsdk.lookup.ask import Ask
 from cxsdk.lookup.context import CustomerContext
@@ -27,7 +28,7 @@ from cxsdk.lookup.loads import Flight, Loads
 from cxsdk.lookup.people import Key, People
 from cxsdk.lookup.section import section_of
 from cxsdk.lookup.settler import Settler
-from cxsdk.lookup.sources import Source
+from cxsdk.lookup.sources import Source, part
 from cxsdk.lookup.waiting import adrive, drive
 from cxsdk.lookup.whom import Whom, assurance_of
 from cxsdk.lookup.work import Loop, Pool
@@ -37,11 +38,7 @@ if TYPE_CHECKING:
     from cxsdk.config import Settings
     from cxsdk.lookup.knowledge import Knowledge
 
-__all__ = ["Engine", "Said"]
-
-Said: TypeAlias = tuple[Any, Any, Any, Any, bool]
-"""What a call says beside the customer: anonymous, sections, purpose, assurance, refresh. In one
-tuple, since naming each of them again at each step would double the price of a lookup."""
+__all__ = ["Engine"]
 
 _MOST_AT_ONCE = 1000
 _LONGEST_S = 600.0
@@ -94,9 +91,12 @@ class Engine:
             self.people,
             clock,
             knowledge.overlaid,
-            knowledge.version,
+            knowledge.seen,
             knowledge.is_forgotten,
             strict=settings.strict,
+        )
+        self._again = Again(
+            self.people, knowledge, plans.get("consent"), options.without_consent, clock
         )
         self._settler = Settler(plans, self.holding, knowledge, options.without_consent, clock)
         self._flow = Flow(
@@ -113,13 +113,16 @@ class Engine:
 
     def _begin_process(self) -> None:
         self.loop = Loop()
-        for source in (*self.sources, *([self._shared] if self._shared else ())):
+        for source in self._every_source():
             source.begin_process(self.loop)
         self.people.renew()
         self.loads = Loads(self.holding.keep, self.whom.subject, _version, self.count)
         self.helpers = Pool("helper", 2)
         self._is_closed = False
-        self._generation = _fork.current()
+        self._generation = self._again.generation = _fork.current()
+
+    def _every_source(self) -> tuple[Source, ...]:
+        return self.sources if self._shared is None else (*self.sources, self._shared)
 
     def _own(self) -> None:
         with _fork.own_lock():
@@ -133,9 +136,12 @@ class Engine:
         Return what is known of a customer; block up to *timeout* seconds. See `cxsdk.context`.
         """
         try:
+            made = self._again.find(customer, said)
+            if made is not None:
+                return made
             ask = self._ask(customer, *said)
             if ask.is_settled:
-                return self._made(ask, 0.0)
+                return self._again.keep(ask, said, self._made(ask, 0.0))
             began = time.monotonic()
             self.knowledge.look()
             self._warn_loop()
@@ -154,9 +160,12 @@ class Engine:
         Like `context`, without blocking the event loop.
         """
         try:
+            made = self._again.find(customer, said)
+            if made is not None:
+                return made
             ask = self._ask(customer, *said)
             if ask.is_settled:
-                return self._made(ask, 0.0)
+                return self._again.keep(ask, said, self._made(ask, 0.0))
             began = time.monotonic()
             self.knowledge.look()
             await adrive(self._flow, self.loads, [ask], self._seconds(timeout), began)
@@ -169,6 +178,9 @@ class Engine:
         Return what is in memory; asks nobody, waits for nothing.
         """
         try:
+            made = self._again.find(customer, said)
+            if made is not None:
+                return made
             return self._made(self._ask(customer, *said, peek=True), 0.0)
         except Exception as error:  # noqa: BLE001 - judged in there
             return self._failed(customer, said, error)
@@ -265,12 +277,8 @@ class Engine:
         names = None if sections is None else frozenset(sections)
         self.loads.void([key], names)
         person = self.people.find(key)
-        if person is None:
-            return
-        for purpose, held in list(person.entries.items()):
-            person.entries[purpose] = {
-                name: entry for name, entry in held.items() if names and name not in names
-            }
+        if person is not None:
+            person.drop(names)
 
     # ---- whom, and what about ------------------------------------------------------------------
 
@@ -419,29 +427,11 @@ class Engine:
         if self._is_closed or _fork.page[0] != self._generation:
             return
         self._is_closed = True
-        goodbyes = []
-        for source in (*self.sources, *([self._shared] if self._shared else ())):
-            try:
-                said = source.close()
-            except Exception as error:  # noqa: BLE001 - a team's own provider
-                voice.say(logging.WARNING, "context:close", "cxsdk: %s: %r", source.name, error)
-            else:
-                goodbyes += [said] if asyncio.iscoroutine(said) else []
-
-        async def say() -> None:
-            await asyncio.gather(*goodbyes, return_exceptions=True)
-
-        if goodbyes:
-            self.loop.submit(_nothing)  # so that there is a loop
-        self.loop.close(say, seconds)
+        part(self._every_source(), self.loop, seconds)
         self.helpers.close()
         self.knowledge.close()
         if self.shared_memory is not None and self.owns_memory:
             self.shared_memory.close()
-
-
-async def _nothing() -> None:
-    pass
 
 
 def _version(flight: Flight, source: str) -> str | None:

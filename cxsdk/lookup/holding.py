@@ -32,7 +32,7 @@ class Holding:
     Args:
         overlaid: lays a journal over a section's value; see `cxsdk.lookup.overlay`.
 
-        version_of: a person → the version of their journal.
+        seen_of: what was seen that "there is nothing" may be over; see `Knowledge.seen`.
 
         is_forgotten: says whether nothing of somebody may be kept.
     """
@@ -42,7 +42,7 @@ class Holding:
         people: People,
         clock: Clock,
         overlaid: Callable[..., Any],
-        version_of: Callable[[Person], int],
+        seen_of: Callable[[Key, str], int],
         is_forgotten: Callable[[Key], bool],
         *,
         strict: bool,
@@ -50,7 +50,7 @@ class Holding:
         self._people = people
         self._clock = clock
         self._overlaid = overlaid
-        self._version_of = version_of
+        self._seen_of = seen_of
         self._strict = strict
         self._is_forgotten = is_forgotten
 
@@ -64,11 +64,11 @@ class Holding:
         held = person.entry(flight.purpose, plan.name)
         entry = self._entry(person, plan, answer, held)
         # It may have been evicted while the provider thought.
-        entries = self._people.hold(person).entries.setdefault(flight.purpose, {})
-        entries[plan.name] = entry
+        person = self._people.hold(person)
+        person.put(flight.purpose, plan.name, entry)
         if self._is_forgotten(person.key):
             # Forgotten between the two lines above: whoever forgot may not have seen this one.
-            entries.pop(plan.name, None)
+            person.drop()
 
     def _entry(self, person: Person, plan: Plan, answer: Answer, held: Entry | None) -> Entry:
         said, now = plan.said, self._clock.monotonic()
@@ -87,7 +87,7 @@ class Holding:
         elif answer.reason is Reason.NOT_FOUND:
             entry.section = self.partly(plan, answer)
             entry.fresh_until = entry.stale_until = now + said.negative_ttl
-            entry.is_negative, entry.seen = True, self._version_of(person)
+            entry.is_negative, entry.seen = True, self._seen_of(person.key, plan.name)
         else:
             if held is not None:
                 entry.section, entry.versions = held.section, held.versions
@@ -200,6 +200,8 @@ def _is_granted(value: Any) -> bool:
 
 
 def _with_local(source: str) -> str:
+    if source == "local" or source.endswith("+local"):
+        return source
     return f"{source}+local" if source else "local"
 
 

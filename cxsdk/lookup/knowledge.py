@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from cxsdk._clock import Clock
+from cxsdk.lookup.items import LISTS
 from cxsdk.lookup.laying import overlaid
 from cxsdk.lookup.links import Known, Links
 from cxsdk.lookup.people import Key, Person
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Knowledge"]
 
 _NO_TAG = bytes(8)
+_TOLD = frozenset({*LISTS, "consent"})
+"""Sections that events say something of."""
 
 
 class _Note(msgspec.Struct, frozen=True, array_like=True):
@@ -66,8 +69,12 @@ class Knowledge:
         self.tombstones = tombstones
         self.links = Links()
         self.absorbed = self.links.absorbed
+        self.epoch = 0
+        """Changes with every tombstone: what was made before may not be given any more."""
+
         self._capture = capture
         self._now = lambda: clock.time_ns() / 1e9
+        self.overlay = None if recall is None else recall.overlay
         if recall is not None:
             # Without a call in between: the first of these is in every emit.
             self.tap = recall.tap
@@ -94,12 +101,18 @@ class Knowledge:
         """
         return self.recall is not None and self.recall.overlay.is_due(key)
 
-    def version(self, person: Person) -> int:
+    def seen(self, key: Key, section: str) -> int:
         """
-        Return the version of a person's journal, 0 for none.
+        Return a number that changes when something was seen that "there is nothing" in *section*
+        may be over with: a change to that section, or for sections that events say nothing of,
+        anything.
         """
-        journal = self.journal(person.key)
-        return 0 if journal is None else int(journal.version)
+        journal = self.journal(key)
+        if journal is None:
+            return 0
+        if section in _TOLD:
+            return len(journal.changes(section))
+        return int(journal.version)
 
     def said(self, person: Person) -> str | None:
         """
@@ -219,6 +232,7 @@ class Knowledge:
         self._suppress(list(self.tombstones.stones.values()), capture)
 
     def _suppress(self, stones: list[Stone], capture: Capture | None = None) -> None:
+        self.epoch += 1
         capture = capture or self._capture()
         if capture is None:
             return

@@ -197,6 +197,22 @@ class Overlay:
                 return None
             return journal
 
+    def version(self, key: Key) -> int:
+        """
+        Return the version of a customer's journal, 0 where there is none.
+        """
+        journal = self._journals.get(self._aliases.get(key, key))
+        return 0 if journal is None else journal.version
+
+    def moved(self, key: Key, version: int) -> bool:
+        """
+        Say whether the journal of *key* has another version by now. For the hot path: no lock.
+        """
+        journals = self._journals
+        if not journals and not version:
+            return False
+        return self.version(key) != version
+
     @property
     def is_shared(self) -> bool:
         """

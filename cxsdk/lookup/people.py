@@ -69,7 +69,7 @@ class Person:
     that a reader in another thread could see halfway.
     """
 
-    __slots__ = ("entries", "key", "known", "raw", "space", "used")
+    __slots__ = ("entries", "key", "known", "made", "raw", "space", "used")
 
     def __init__(self, key: Key, raw: str, known: Any) -> None:
         self.key = key
@@ -81,7 +81,30 @@ class Person:
         self.entries: dict[str, dict[str, Entry]] = {}
         """Purpose → section → entry."""
 
-        self.used = True
+        self.made: dict[Any, Any] = {}
+        """Question → a context that was made of it, and until when it is the answer."""
+
+        self.used = False
+        """Asked about again since it was last spared."""
+
+    def put(self, purpose: str, section: str, entry: Entry) -> None:
+        """
+        Hold *entry* in place of the one before.
+        """
+        self.entries.setdefault(purpose, {})[section] = entry
+        self.made = {}
+
+    def drop(self, names: frozenset[str] | None = None) -> int:
+        """
+        Drop the sections *names*, or all; return how many.
+        """
+        before = self.entries
+        self.entries = {
+            purpose: {name: one for name, one in held.items() if names and name not in names}
+            for purpose, held in before.items()
+        }
+        self.made = {}
+        return sum(map(len, before.values())) - sum(map(len, self.entries.values()))
 
     def __repr__(self) -> str:
         return f"<Person {self.space}>"
@@ -156,9 +179,7 @@ class People:
                 return 0
             if self.by_raw.get(person.raw) is person:
                 del self.by_raw[person.raw]
-        count = sum(len(held) for held in person.entries.values())
-        person.entries = {}
-        return count
+        return person.drop()
 
     def every(self) -> list[Person]:
         """

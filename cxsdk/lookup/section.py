@@ -35,7 +35,9 @@ class Section(Generic[T]):
     sequence, another section the items of its value.
     """
 
+    # The name is private, because a profile has a field of that name.
     __slots__ = (
+        "_name",
         "_strict",
         "_value",
         "as_of",
@@ -43,7 +45,6 @@ class Section(Generic[T]):
         "error_message",
         "fetched_at",
         "known",
-        "name",
         "provenance",
         "reason",
         "source",
@@ -51,7 +52,6 @@ class Section(Generic[T]):
         "truncated",
     )
 
-    name: str
     reason: Reason
     source: str
     """Name of the provider, several joined by ``+``; ``local`` among them: what this service saw."""
@@ -92,7 +92,7 @@ class Section(Generic[T]):
         provenance: Mapping[str, str] | None = None,
         strict: bool = False,
     ) -> None:
-        self.name = name
+        self._name = name
         self._value = value
         self.reason = reason
         self.source = source
@@ -124,7 +124,7 @@ class Section(Generic[T]):
             "strict": self._strict,
             **changed,
         }
-        return type(self)(self.name, **made)
+        return type(self)(self._name, **made)
 
     # ---- meaning what is said --------------------------------------------------------------
 
@@ -172,7 +172,7 @@ class Section(Generic[T]):
         return self
 
     def _why(self) -> str:
-        what = f"{self.name} is not known: {self.reason.value}"
+        what = f"{self._name} is not known: {self.reason.value}"
         if self.error_code is not None:
             what += f" ({self.error_code.value})"
         more = f", {self.error_message}" if self.error_message else ""
@@ -187,7 +187,7 @@ class Section(Generic[T]):
         place = caller()
         voice.say(
             logging.WARNING,
-            f"context:unknown:{self.name}:{place}",
+            f"context:unknown:{self._name}:{place}",
             "cxsdk: at %s %s",
             place,
             self._why(),
@@ -221,15 +221,15 @@ class Section(Generic[T]):
         # Only for what is no attribute of the section: fields of a record.
         if name.startswith("_"):
             raise AttributeError(name)
-        fields = getattr(RECORDS.get(self.name), "__struct_fields__", None)
+        fields = getattr(RECORDS.get(self._name), "__struct_fields__", None)
         if fields is not None and name in fields:
             value = self._read()
             return None if value is None else getattr(value, name)
-        raise AttributeError(f"section {self.name!r} has no field {name!r}")
+        raise AttributeError(f"section {self._name!r} has no field {name!r}")
 
     def __repr__(self) -> str:
         # No value: contexts end up in logs.
-        return f"<Section {self.name}: {self.reason.value}{' stale' if self.stale else ''}>"
+        return f"<Section {self._name}: {self.reason.value}{' stale' if self.stale else ''}>"
 
 
 class Commitments(Section["tuple[Commitment, ...]"]):

@@ -13,7 +13,7 @@ from cxsdk.lookup.answers import Plan
 from cxsdk.lookup.ask import Ask
 from cxsdk.lookup.gate import allows, word_of
 from cxsdk.lookup.holding import Holding
-from cxsdk.lookup.people import Entry
+from cxsdk.lookup.people import Entry, Key
 from cxsdk.lookup.section import Section
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Settler:
             if entry is not None and entry.fresh_until > now and not refresh:
                 section = entry.section
                 if journal is not None:
-                    section = self._fresh(plan, entry, journal)
+                    section = self._fresh(ask.person.key, plan, entry, journal)
             else:
                 section = self._held(ask, plan, entry, now, refresh=refresh, peek=peek)
                 if section is not None and journal is not None:
@@ -91,8 +91,10 @@ class Settler:
             else:
                 found[plan.name] = section
 
-    def _fresh(self, plan: Plan, entry: Entry, journal: Any) -> Section[Any] | None:
-        if entry.section is None or (entry.is_negative and entry.seen != journal.version):
+    def _fresh(self, key: Key, plan: Plan, entry: Entry, journal: Any) -> Section[Any] | None:
+        if entry.section is None or (
+            entry.is_negative and entry.seen != self._knowledge.seen(key, plan.name)
+        ):
             return None  # there was nothing, but something happened since
         return self._holding.laid(plan, entry.section, entry, journal)
 

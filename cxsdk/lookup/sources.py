@@ -10,7 +10,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,7 +21,7 @@ from cxsdk.knowing import UNCHANGED, ErrorCode, Failed, Found, LookupRequest, Re
 from cxsdk.lookup.breaker import Breaker
 from cxsdk.lookup.work import Loop, Pool
 
-__all__ = ["Outcome", "Source", "outcome_of"]
+__all__ = ["Outcome", "Source", "outcome_of", "part"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}\Z")
 _MOST_TASKS = 100
@@ -323,3 +323,28 @@ def _code(text: str) -> ErrorCode:
         return ErrorCode(text)
     except ValueError:
         return ErrorCode.GENERAL
+
+
+def part(sources: Iterable[Source], loop: Loop, seconds: float) -> None:
+    """
+    Close *sources* and *loop*; wait up to *seconds* for those whose `close` is async.
+    """
+    goodbyes = []
+    for source in sources:
+        try:
+            said = source.close()
+        except Exception as error:  # noqa: BLE001 - a team's own provider
+            kind = type(error).__name__
+            voice.say(logging.WARNING, "context:close", "cxsdk: %s: %s", source.name, kind)
+        else:
+            goodbyes += [said] if inspect.isawaitable(said) else []
+
+    async def say() -> None:
+        await asyncio.gather(*goodbyes, return_exceptions=True)
+
+    async def nothing() -> None:
+        pass
+
+    if goodbyes:
+        loop.submit(nothing)  # so that there is a loop
+    loop.close(say, seconds)

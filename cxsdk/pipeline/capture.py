@@ -38,6 +38,10 @@ from cxsdk.typing import Accepted, Dropped, Kind, Lane, Listener, Processor, Spo
 
 __all__ = ["Capture", "diversions", "strictness"]
 
+_NOT_REMEMBERED = frozenset({"erasure_requested", "started"})
+"""That something began says nothing yet, and would push out what does; of whom is to be forgotten
+nothing is remembered, nor that they asked for it."""
+
 diversions: list[Callable[[bytes], None]] = []
 """While a test captures, events of every client go here instead of into the spool."""
 
@@ -331,8 +335,7 @@ class Capture:
         """
         if self.listeners:
             tell(payload, self.listeners, self._ledger)
-        # That something began says nothing yet, and would push out what does.
-        if self.memory is not None and draft.action != "started":
+        if self.memory is not None and draft.action not in _NOT_REMEMBERED:
             is_contact = draft.family == "interaction"
             remember(self.memory, draft.known, payload, self._ledger, is_contact=is_contact)
 

@@ -38,7 +38,7 @@ def test_all_kinds_of_fact_are_seen(make: Any) -> None:
     Feedback, problem, promise, reaction and consent show each in its section, apart.
     """
     client = make()
-    client.feedback(customer="u1", question="csat", score=2, scale=(1, 5), about="checkout.pay")
+    client.feedback(customer="u1", csat=2, about=cx.About(touchpoint="checkout.pay"))
     client.problem("delivery_failure", customer="u1", severity="major")
     client.reaction("complain", customer="u1", evidence="declared")
     client.consent("denied", customer="u1", purposes=("marketing",))
