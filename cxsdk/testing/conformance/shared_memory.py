@@ -205,7 +205,7 @@ class SharedMemoryConformance:
         everybody |= {f"v-{n}-{each}" for n in numbers for each in range(self.race_things)}
         assert set(memory.read(["w-all"])["w-all"].absorbed) == everybody
         newest = sorted(
-            ((each, f"mine-{n}-{each}") for n in numbers for each in range(self.race_things))
+            (each, f"mine-{n}-{each}") for n in numbers for each in range(self.race_things)
         )[-self.most :]
         assert self.names(memory, "w-all") == [name for _, name in newest]
 

@@ -362,7 +362,7 @@ def test_who_may_not_make_tables_is_told(database):
         other.execute("CREATE ROLE cx_reader LOGIN")
         other.execute("REVOKE CREATE ON SCHEMA public FROM public")
     memory = SqlMemory(database.url.replace("postgres@", "cx_reader@", 1), timeout=5.0)
-    with pytest.raises(StoreUnavailableError, match="postgres: .*permission|authentication"):
+    with pytest.raises(StoreUnavailableError, match=r"postgres: .*(permission|authentication)"):
         memory.put([told("c-1")])
     memory.close()
     database.execute("DROP ROLE cx_reader")
