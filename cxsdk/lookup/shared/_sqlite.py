@@ -85,6 +85,10 @@ class SqliteFile:
                 raise StoreUnavailableError("sqlite: the memory is closed")
             with self._opened(deadline).connect() as connection:
                 yield connection
+        except sa.exc.DBAPIError as error:
+            if not _is_busy(error):
+                self._drop()  # perhaps the file was damaged, and is soon replaced
+            raise
         finally:
             self._lock.release()
 
@@ -199,6 +203,11 @@ class SqliteFile:
         return True
 
 
+def _is_busy(error: BaseException) -> bool:
+    cause = getattr(error, "orig", error)
+    return getattr(cause, "sqlite_errorcode", 0) & 0xFF in _BUSY
+
+
 def _patiently(call: Callable[[], Any], deadline: float) -> Any:
     # SQLite's own waiting sleeps longer each time, up to 100 ms, so that whoever came first is
     # served last; a transaction here takes less than a millisecond.
@@ -206,9 +215,7 @@ def _patiently(call: Callable[[], Any], deadline: float) -> Any:
         try:
             return call()
         except (sqlite3.OperationalError, sa.exc.OperationalError) as error:
-            cause = getattr(error, "orig", error)
-            is_busy = getattr(cause, "sqlite_errorcode", 0) & 0xFF in _BUSY
-            if not is_busy or time.monotonic() >= deadline:
+            if not _is_busy(error) or time.monotonic() >= deadline:
                 raise
         time.sleep(random.uniform(*_NAP_S))  # noqa: S311 - a nap
 

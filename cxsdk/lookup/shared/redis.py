@@ -83,8 +83,8 @@ class RedisMemory:
     Every call is one script and so one atomic step (a `put` of more than 200 things: some); the
     time is the server's. A link may join any two subjects, so no hash tag per subject would do:
     all keys begin with one tag, ``{namespace}``, and are on one node of a cluster. Every key
-    expires. Nothing here must survive a restart of the server, and with an evicting server the
-    oldest memories go first, but for tombstones: see ``docs/how-to/remember-together.md``.
+    expires. A server that restarts without what it had, or evicts, forgets links and tombstones
+    with the rest.
 
     Args:
         url: ``redis://``, ``rediss://`` (TLS) or ``unix://``, as redis-py takes it.

@@ -122,6 +122,22 @@ def test_a_locked_file_is_waited_for_no_longer_than_asked(path, sqlite_memory):
     works_again(sqlite_memory, "c-3")
 
 
+def test_a_damaged_file_is_found_out(path, sqlite_memory):
+    """A file that was overwritten fails in plain words; moved away, a new one is begun."""
+    sqlite_memory.put([told(f"c-{number}", payload=bytes(500)) for number in range(100)])
+    sqlite_memory.close()
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * (path.stat().st_size - 4096))
+    heir = SqlMemory(f"sqlite://{path}", timeout=TIMEOUT)
+    for _ in range(2):
+        unavailable(lambda: heir.put([told("c-1", "e-2")]), "sqlite: .*malformed")
+    for each in list(path.parent.iterdir()):
+        each.rename(each.with_name(f"damaged-{each.name}"))
+    works_again(heir, "c-1")
+    heir.close()
+
+
 def left(path, *words):
     """Return what of *words* is in the file or beside it."""
     whole = b"".join(each.read_bytes() for each in path.parent.iterdir())
@@ -344,10 +360,12 @@ def test_a_lock_that_is_not_given_is_no_wait_for_ever(database, pg_memory):
     """Where another session holds a subject, calls about it fail in time, and others work."""
     import psycopg
 
+    patiently(lambda: pg_memory.link("a-2", "c-2"))
     lock = "SELECT pg_advisory_xact_lock(hashtextextended('cxsdk_memory:' || %s, 0))"
     with psycopg.connect(database.url) as other:
         other.execute(lock, ("c-2",))
         unavailable(lambda: pg_memory.put([told("c-1"), told("c-2")]))
+        unavailable(lambda: pg_memory.put([told("a-2")]))  # for it goes to c-2
         works_again(pg_memory, "c-3")
         assert pg_memory.read(["c-1"])["c-1"] == Remembered()
     works_again(pg_memory, "c-2")
