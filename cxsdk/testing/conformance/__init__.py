@@ -1,16 +1,23 @@
 """
-Conformance suites: subclass one in your tests to check a sink, spool, processor or cap store of
-your own.
+Conformance suites: subclass one in your tests to check a sink, spool, processor, cap store or
+shared memory of your own.
 
-Each numbered guarantee of a Protocol in `cxsdk.typing` or `cxsdk.asking` has a test of the same
-number.
+Each numbered guarantee of a Protocol in `cxsdk.typing`, `cxsdk.asking` or `cxsdk.remembering` has a
+test of the same number.
 """
 
 from __future__ import annotations
 
 from cxsdk.testing.conformance.cap_store import CapStoreConformance
 from cxsdk.testing.conformance.processor import ProcessorConformance
+from cxsdk.testing.conformance.shared_memory import SharedMemoryConformance
 from cxsdk.testing.conformance.sink import SinkConformance
 from cxsdk.testing.conformance.spool import SpoolConformance
 
-__all__ = ["CapStoreConformance", "ProcessorConformance", "SinkConformance", "SpoolConformance"]
+__all__ = [
+    "CapStoreConformance",
+    "ProcessorConformance",
+    "SharedMemoryConformance",
+    "SinkConformance",
+    "SpoolConformance",
+]
