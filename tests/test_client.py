@@ -196,7 +196,7 @@ def test_a_broken_meter_costs_no_event(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """An error of the host's meter is said once; the event counts as accepted only."""
-    module = sys.modules["cxsdk.client"]
+    module = sys.modules["cxsdk.parts"]
 
     def register(_: Any) -> None:
         raise RuntimeError("no meter")
