@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cxsdk.lookup.engine import Engine
     from cxsdk.lookup.forgetting import Eraser
     from cxsdk.lookup.people import Key, Person
+    from cxsdk.parts import Parts
     from cxsdk.pipeline.capture import Capture
     from cxsdk.prompts.engine import Engine as Prompts
     from cxsdk.remembering import ForgetReceipt
@@ -369,12 +370,36 @@ class Knower:
             voice.say(logging.ERROR, "context:none", "cxsdk: nobody is known: %s", error)
             return None
 
-    def attach(self, capture: Capture) -> None:
+    def attach(self, parts: Parts) -> None:
         """
-        Let the engine, if there is one, hear of what *capture* keeps.
+        Let the engine hear of what is kept in this process. There is one where the team said
+        anything about context, or where somebody was erased: that holds for every process.
         """
+        self._is_over = False
+        parts.chores.append(self.look)
+        if self.engine is None and (self.is_wanted or self._has_tombstones()):
+            self.open()
         if self.engine is not None:
-            self.engine.knowledge.attach(capture)
+            self.engine.knowledge.attach(parts.capture)
+
+    def look(self) -> None:
+        """
+        Take note of what other processes of this host erased. Blocks on the disk for a moment.
+        """
+        if self._is_over:
+            return
+        if self.engine is not None:
+            self.engine.knowledge.look()
+        elif self._has_tombstones():
+            self.in_handler()
+
+    def _has_tombstones(self) -> bool:
+        settings = self._settings
+        if settings.disabled or settings.spool.mode in {"memory", "off"}:
+            return False
+        from cxsdk.lookup.tombstones import path_of
+
+        return path_of(settings).exists()
 
     # ---- erasure and access -------------------------------------------------------------------
 

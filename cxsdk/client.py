@@ -158,9 +158,7 @@ class Client(Instrument, Knowing):
         self._is_ending = False
         self._capture: Capture | None = None
         self._parts = self._build()
-        if self.knower.is_wanted:
-            self.knower.open()
-        self.knower.attach(self._parts.capture)
+        self.knower.attach(self._parts)
         self._capture = self._switch()
 
     def _build(self) -> Parts:
@@ -237,7 +235,7 @@ class Client(Instrument, Knowing):
 
     def _replace_parts(self) -> None:
         self._parts = self._build()
-        self.knower.attach(self._parts.capture)
+        self.knower.attach(self._parts)
         self._capture = self._parts.capture
 
     def _open_capture(self) -> Capture | None:

@@ -50,6 +50,9 @@ class Parts:
         self._on_first = on_first
         self._on_switch = on_switch
         self._outbox: Outbox | None = None
+        self.chores: list[Callable[[], None]] = []
+        """Done with the keeper's own, about once a second while events come in."""
+
         self.spool: Spool | None = None
         self.delivery: Delivery | None = None
         if sinks and settings.spool.mode != "off":
@@ -93,7 +96,7 @@ class Parts:
             clock=clock,
             note=self.ledger.note,
             # Only a spool on disk has a place where others can look.
-            publish=getattr(self.spool, "publish", None),
+            publish=self._publish,
             speaks=getattr(self.spool, "speaks", None),
         )
 
@@ -210,6 +213,13 @@ class Parts:
                 count_out(self.capture.instance, counts)
 
     # ---- what the parts tell each other ------------------------------------------------------
+
+    def _publish(self, figures: dict[str, Any]) -> None:
+        publish = getattr(self.spool, "publish", None)
+        if publish is not None:
+            publish(figures)
+        for chore in self.chores:
+            chore()
 
     def _shed(self, shed: Any) -> None:
         self.capture.losses.add_shed(shed)

@@ -18,6 +18,7 @@ from cxsdk._guard import voice
 from cxsdk.knowing import Subject
 from cxsdk.lookup.holding import as_wire
 from cxsdk.lookup.people import Key, Person
+from cxsdk.lookup.work import Pool
 from cxsdk.remembering import ForgetReceipt
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ __all__ = ["Eraser", "Place"]
 
 Place = Callable[[Person, tuple[Key, ...]], Any]
 """A place outside of the engine; erases or exports what it has of somebody under all their keys."""
-
-_WORDS = frozenset({"done", "pending", "unsupported"})
 
 
 class Eraser:
@@ -78,7 +77,6 @@ class Eraser:
             moment = time.time() + suppress_for
             knowledge.bury(keys, moment)
             until = datetime.fromtimestamp(moment, UTC)
-        subjects = self._subjects(person, keys)
         engine.loads.void(keys)
         erased["cache"] = sum(engine.people.drop(key) for key in keys)
         places["cache"] = "done"
@@ -88,8 +86,7 @@ class Eraser:
         self._shared(keys, suppress_for, places, erased)
         for name, place in self._erasing.items():
             _note(name, lambda place=place: place(person, keys), places, erased)  # type: ignore[misc]
-        for source in engine.sources:
-            places[source.name] = self._ask(source, subjects[source.name], end)
+        places.update(self._provided(self._subjects(person, keys), end))
         knowledge.links.forget(person.key)
         return ForgetReceipt(id=say(), places=places, erased=erased, suppressed_until=until)
 
@@ -139,36 +136,30 @@ class Eraser:
         names = [knowledge.name(key) for key in keys]
         _note("shared", lambda: memory.forget(names, suppress_for), places, erased)
 
-    def _ask(self, source: Source, subjects: list[Subject], end: float) -> str:
+    def _provided(self, subjects: dict[str, list[Subject]], end: float) -> dict[str, str]:
         """
-        Have a provider forget; on another thread, since nobody knows how long it takes.
+        Have all providers forget at once, on threads: nobody knows how long each takes.
         """
-        forget = getattr(source.provider, "forget", None)
-        if not callable(forget):
-            return "unsupported"
-        said: list[str] = []
-        is_over = threading.Event()
+        said: dict[str, str] = {}
+        able = [
+            each for each in self._engine.sources if callable(getattr(each.provider, "forget", 0))
+        ]
+        pool = Pool("forget", max(1, len(able)))
+        over = {source.name: threading.Event() for source in able}
 
-        def run() -> None:
-            try:
-                for subject in subjects:
-                    answer = forget(subject)
-                    if inspect.isawaitable(answer):
-                        answer = source.await_(answer, max(0.1, end - time.monotonic()))
-                    said.append(answer if answer in _WORDS else "done")
-            except Exception as error:  # noqa: BLE001 - a team's own code
-                words = "cxsdk: %s did not forget: %s"
-                voice.say(
-                    logging.ERROR, f"forget:{source.name}", words, source.name, type(error).__name__
-                )
-                said.append("failed")
-            is_over.set()
+        def work(source: Source) -> None:
+            said[source.name] = _forgotten(source, subjects[source.name], end)
+            over[source.name].set()
 
-        if not self._engine.helpers.submit(run):
-            return "failed"
-        if not is_over.wait(max(0.0, end - time.monotonic())):
-            return "pending"
-        return next((word for word in ("failed", "pending", "unsupported") if word in said), "done")
+        for source in able:
+            pool.submit(lambda source=source: work(source))  # type: ignore[misc]
+        for event in over.values():
+            event.wait(max(0.0, end - time.monotonic()))
+        pool.close()
+        return {
+            source.name: said.get(source.name, "pending") if source in able else "unsupported"
+            for source in self._engine.sources
+        }
 
     # ---- access --------------------------------------------------------------------------------
 
@@ -221,3 +212,22 @@ def _note(
     if count is not None:
         places[name] = "done"
         erased[name] = int(count)
+
+
+def _forgotten(source: Source, subjects: list[Subject], end: float) -> str:
+    """
+    Return what a provider says of all *subjects* together.
+    """
+    words = set()
+    try:
+        for subject in subjects:
+            answer = source.provider.forget(subject)
+            if inspect.isawaitable(answer):
+                answer = source.await_(answer, max(0.1, end - time.monotonic()))
+            words.add(answer)
+    except Exception as error:  # noqa: BLE001 - a team's own code
+        kind = type(error).__name__
+        text = "cxsdk: %s did not forget: %s"
+        voice.say(logging.ERROR, f"forget:{source.name}", text, source.name, kind)
+        return "failed"
+    return next((word for word in ("pending", "unsupported") if word in words), "done")

@@ -73,7 +73,7 @@ class Knowledge:
         """Changes with every tombstone: what was made before may not be given any more."""
 
         self._capture = capture
-        self._now = lambda: clock.time_ns() / 1e9
+        self._now: Callable[[], float] = lambda: clock.time_ns() / 1e9
         self.overlay = None if recall is None else recall.overlay
         if recall is not None:
             # Without a call in between: the first of these is in every emit.

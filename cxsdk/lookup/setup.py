@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cxsdk._clock import Clock
@@ -23,7 +22,6 @@ from cxsdk.lookup.recall import Recall
 from cxsdk.lookup.sources import Source
 from cxsdk.lookup.tombstones import Tombstones
 from cxsdk.pipeline.customers import Customers
-from cxsdk.spool import directory
 
 if TYPE_CHECKING:
     from cxsdk.pipeline.capture import Capture
@@ -48,11 +46,7 @@ def open_engine(settings: Settings, capture: Callable[[], Capture | None], clock
     name = _naming(settings)
     shared = _memory(settings)
     recall = _recall(settings, shared, name, capture, clock) if options.overlay else None
-    root = None
-    if settings.spool.mode not in {"memory", "off"}:
-        root = settings.spool.directory or directory.default_root()
-    whose = (settings.service, settings.environment)
-    stones = Tombstones(Path(root) if root else None, whose, lambda: clock.time_ns() / 1e9)
+    stones = Tombstones(settings, lambda: clock.time_ns() / 1e9)
     customers = Customers(settings.privacy.key)
     knowledge = Knowledge(recall, name, customers, stones, capture, clock)
     reader = None

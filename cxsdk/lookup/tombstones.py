@@ -14,9 +14,10 @@ from pathlib import Path
 import attrs
 
 from cxsdk._guard import voice
+from cxsdk.config import Settings
 from cxsdk.spool import directory
 
-__all__ = ["Stone", "Tombstones"]
+__all__ = ["Stone", "Tombstones", "path_of"]
 
 _FOLDER = ".forgotten"  # no service can have this name
 _LOOK_S = 1.0
@@ -44,26 +45,19 @@ class Tombstones:
     such place. Thread-safe: lines are appended in one write.
 
     Args:
-        root: of all spools, None for none.
-
-        whose: folder names: service and environment.
+        settings: of the client.
 
         now: seconds since 1970.
     """
 
-    def __init__(self, root: Path | None, whose: tuple[str, str], now: Callable[[], float]) -> None:
-        self._root = root
-        self._whose = whose
+    def __init__(self, settings: Settings, now: Callable[[], float]) -> None:
+        is_kept = settings.spool.mode not in {"memory", "off"}
+        self._settings = settings
+        self._path = path_of(settings) if is_kept else None
         self._now = now
         self._looked = 0.0
         self._seen: tuple[int, int] | None = None
         self.stones: dict[str, Stone] = {}
-
-    @property
-    def _path(self) -> Path | None:
-        if self._root is None:
-            return None
-        return self._root.joinpath(_FOLDER, *self._whose, "tombstones")
 
     def has(self, name: str) -> bool:
         """
@@ -78,11 +72,11 @@ class Tombstones:
         """
         self.stones.update({stone.name: stone for stone in stones})
         path = self._path
-        if path is None or self._root is None:
+        if path is None:
             return
         text = "".join(f"{one.name} {one.tag.hex()} {one.until:.0f}\n" for one in stones)
         try:
-            directory.ensure(self._root, _FOLDER, *self._whose)
+            directory.ensure(_root(self._settings), *path.parts[-4:-1])
             self._prune(path)
             fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
@@ -130,6 +124,17 @@ class Tombstones:
         news = [one for one in found if one.until > now and one.name not in self.stones]
         self.stones.update({one.name: one for one in news})
         return news
+
+
+def _root(settings: Settings) -> Path:
+    return settings.spool.directory or directory.default_root()
+
+
+def path_of(settings: Settings) -> Path:
+    """
+    Return where the tombstones of a service and environment are.
+    """
+    return _root(settings).joinpath(_FOLDER, settings.service, settings.environment, "tombstones")
 
 
 def _read(path: Path) -> list[Stone]:
