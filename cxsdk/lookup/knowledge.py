@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Knowledge"]
 
 _NO_TAG = bytes(8)
+_HEARD_S = 86_400.0
+"""For so long a tombstone of the shared memory is believed without having been read again."""
 _TOLD = frozenset({*LISTS, "consent"})
 """Sections that events say something of."""
 
@@ -213,6 +215,22 @@ class Knowledge:
         stones = [Stone(self.name(key), tag, until) for key, tag in zip(keys, tags, strict=True)]
         self.tombstones.add(stones)
         self._suppress(stones)
+
+    def learn(self, keys: Sequence[Key]) -> None:
+        """
+        Take note of whom the shared memory, just read, says to be forgotten.
+        """
+        if self.overlay is None:
+            return
+        gone = [key for key in keys if self.overlay.is_forgotten(key)]
+        until = self._now() + _HEARD_S
+        stones = [
+            Stone(self.name(key), tag, until)
+            for key, tag in zip(gone, self.tags(gone), strict=True)
+        ]
+        if stones:
+            self.tombstones.hold(stones)
+            self._suppress(stones)
 
     def look(self) -> None:
         """

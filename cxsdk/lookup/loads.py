@@ -142,7 +142,7 @@ class Loads:
         """
         Send each flight to its next provider, or to all of them; end those that have none left.
         """
-        groups: dict[tuple[Source, frozenset[str]], list[Flight]] = {}
+        groups: dict[tuple[Source, str, frozenset[str]], list[Flight]] = {}
         by_person: dict[tuple[Source, Key], list[Flight]] = {}
         over: list[Flight] = []
         for flight in flights:
@@ -158,8 +158,10 @@ class Loads:
                 by_person.setdefault((source, flight.person.key), []).append(flight)
         for (source, _), some in by_person.items():
             sections = frozenset(flight.plan.name for flight in some)
-            groups.setdefault((source, sections), []).extend(some)
-        for (source, sections), some in groups.items():
+            # Apart by space: answers go by ids, and a visitor may have a customer's.
+            space = some[0].person.space
+            groups.setdefault((source, space, sections), []).extend(some)
+        for (source, _, sections), some in groups.items():
             for part in _batches(some, source.max_batch):
                 self._send(source, sections, part, patience)
         for flight in over:

@@ -51,7 +51,7 @@ def open_engine(settings: Settings, capture: Callable[[], Capture | None], clock
     knowledge = Knowledge(recall, name, customers, stones, capture, clock)
     reader = None
     if recall is not None and shared is not None:
-        reader = Source(_Shared(recall.overlay), _WORKERS, clock, is_own=True)
+        reader = Source(_Shared(recall.overlay, knowledge), _WORKERS, clock, is_own=True)
     engine = Engine(settings, sources, plans, knowledge, reader, clock)
     engine.shared_memory = shared
     engine.owns_memory = isinstance(options.memory, str)
@@ -120,8 +120,9 @@ class _Shared:
     spaces = ("id", "anonymous")
     max_batch = 50
 
-    def __init__(self, overlay: Overlay) -> None:
+    def __init__(self, overlay: Overlay, knowledge: Knowledge) -> None:
         self._overlay = overlay
+        self._knowledge = knowledge
 
     def fetch(self, request: LookupRequest) -> Mapping[str, Mapping[str, Any]]:
         """
@@ -130,5 +131,7 @@ class _Shared:
         Raises:
             StoreUnavailableError: it cannot be asked.
         """
-        self._overlay.load([(one.space, one.id) for one in request.subjects])
+        keys: list[Key] = [(one.space, one.id) for one in request.subjects]
+        self._overlay.load(keys)
+        self._knowledge.learn(keys)
         return {one.id: {JOURNAL: True} for one in request.subjects}

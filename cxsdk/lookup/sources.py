@@ -301,7 +301,8 @@ def _failure(name: str, error: BaseException) -> tuple[Outcome, bool, float | No
             reason = Reason.TIMEOUT
         limited = error.retry_after if error.retry_after is not None or not is_limit else 1.0
         blame = code not in _NOT_ITS_FAULT and not is_limit
-        return Outcome(reason, code=code, message=f"{name}: {error}"), blame, limited
+        words = str(error) if str(error).startswith(name) else f"{name}: {error}"
+        return Outcome(reason, code=code, message=words), blame, limited
     logger.debug("cxsdk: context provider %s", name, exc_info=error)
     if isinstance(error, TimeoutError):
         return _too_late(name), True, None

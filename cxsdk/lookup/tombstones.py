@@ -66,11 +66,17 @@ class Tombstones:
         stone = self.stones.get(name)
         return stone is not None and stone.until > self._now()
 
+    def hold(self, stones: list[Stone]) -> None:
+        """
+        Remember in this process only.
+        """
+        self.stones.update({stone.name: stone for stone in stones})
+
     def add(self, stones: list[Stone]) -> None:
         """
         Remember; blocks on the disk. A disk that refuses is said, and memory has to do.
         """
-        self.stones.update({stone.name: stone for stone in stones})
+        self.hold(stones)
         path = self._path
         if path is None:
             return

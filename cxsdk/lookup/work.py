@@ -117,7 +117,7 @@ class Loop:
             if self._is_closed or (self._loop is None and not self._begin()):
                 return False
             assert self._loop is not None  # noqa: S101 - for the type
-            self._loop.call_soon_threadsafe(self._spawn, make, context=Context())
+            self._loop.call_soon_threadsafe(self._spawn, self._loop, make, context=Context())
             return True
 
     def _begin(self) -> bool:
@@ -139,9 +139,10 @@ class Loop:
         finally:
             loop.close()
 
-    def _spawn(self, make: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        assert self._loop is not None  # noqa: S101 - for the type
-        task = self._loop.create_task(make())
+    def _spawn(
+        self, loop: asyncio.AbstractEventLoop, make: Callable[[], Coroutine[Any, Any, None]]
+    ) -> None:
+        task = loop.create_task(make())
         # A loop holds its tasks weakly.
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
