@@ -1,0 +1,115 @@
+"""
+A function over Django's models as a provider. Needs Django, and no extra.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from cxsdk.errors import IntegrationError
+from cxsdk.knowing import ErrorCode, Failed
+from cxsdk.lookup.providers._base import said
+from cxsdk.lookup.providers.call import (
+    CallableProvider,
+    Function,
+    _AsyncCallableProvider,
+    _with,
+)
+
+__all__ = ["DjangoProvider"]
+
+
+class DjangoProvider(CallableProvider):
+    """
+    A `CallableProvider` whose function reads Django's models. Called on worker threads, each of
+    which has connections of its own that no request opens or closes; so they are looked after
+    here: before and after each call, those that are broken or older than ``CONN_MAX_AGE`` are
+    closed. Query sets, also lazy ones, are read within the call. An object that does not exist
+    (``ObjectDoesNotExist``) is nothing, not a failure.
+
+    Time limits are the database's: set ``connect_timeout`` and ``statement_timeout`` in
+    ``DATABASES[…]["OPTIONS"]``.
+
+    Args:
+        name: a token, unique among the providers of a client.
+
+        sections: those that the function answers for.
+
+        function: as of `CallableProvider`.
+
+        more: the other arguments of `CallableProvider`.
+
+    Raises:
+        ConfigurationError: an argument is wrong.
+        IntegrationError: Django is not installed.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        sections: Collection[str],
+        function: Function | Mapping[str, Function],
+        **more: Any,
+    ) -> None:
+        try:
+            import django.db  # noqa: F401
+        except ImportError:
+            raise IntegrationError(
+                "django is not installed. Install it with: pip install django"
+            ) from None
+        super().__init__(name, sections, function, **more)
+
+    @classmethod
+    def _async_kind(cls) -> type[CallableProvider]:
+        kind: type[CallableProvider] = _with(cls, DjangoProvider, _AsyncDjangoProvider)
+        return kind
+
+    def _call(self, function: Function, identifier: str) -> Any:
+        from django.core.exceptions import ObjectDoesNotExist
+        from django.db import close_old_connections
+
+        close_old_connections()
+        try:
+            return _read(super()._call(function, identifier))
+        except ObjectDoesNotExist:
+            return None
+        finally:
+            close_old_connections()
+
+
+class _AsyncDjangoProvider(DjangoProvider, _AsyncCallableProvider):
+    """
+    The same for an async function: Django runs its queries on a thread of its own.
+    """
+
+    async def _acall(self, function: Function, identifier: str, deadline: float) -> Any:
+        from asgiref.sync import sync_to_async
+        from django.core.exceptions import ObjectDoesNotExist
+        from django.db import close_old_connections
+
+        tidy = sync_to_async(close_old_connections)
+        await tidy()
+        try:
+            told = await super()._acall(function, identifier, deadline)
+            return await sync_to_async(_read)(told)
+        except ObjectDoesNotExist:
+            return None
+        finally:
+            if time.monotonic() < deadline:
+                await tidy()
+
+
+def _read(told: Any) -> Any:
+    # Here, where the connection is: a lazy query set would run wherever it is looked at.
+    if not isinstance(told, Mapping):
+        return _read_one(told)
+    return {name: _read_one(value) for name, value in told.items()}
+
+
+def _read_one(value: Any) -> Any:
+    try:
+        return said(value)
+    except (TypeError, ValueError, RecursionError):
+        return Failed(ErrorCode.PARSE_ERROR, "no plain data: models need values()")
