@@ -37,7 +37,7 @@ __all__ = [
     "walk",
 ]
 
-_TOKEN = re.compile(r"[a-z][a-z0-9_.-]{0,63}\Z")
+_TOKEN = re.compile(r"[a-z][a-z0-9_]{0,39}\Z")
 _LONGEST_ID = 1024
 _NOTHING: Any = object()
 
@@ -75,7 +75,7 @@ class Provider:
             ConfigurationError: a name is no token, or *takes* or *spaces* is unknown.
         """
         if not isinstance(name, str) or not _TOKEN.match(name):
-            raise ConfigurationError("name: expected a token such as crm or shop.orders")
+            raise ConfigurationError("name: expected a token such as crm or shop_orders")
         self.name = name
         names = (sections,) if isinstance(sections, str) else tuple(sections)
         for section in names:
@@ -95,7 +95,7 @@ class Provider:
         self.visibility_lag = float(visibility_lag)
 
     def __repr__(self) -> str:
-        kind = type(self).__name__.removeprefix("_Async")
+        kind = type(self).__name__.removeprefix("Async")
         return f"{kind}({self.name!r}, sections={sorted(self.sections)})"
 
     def _asked(self, request: LookupRequest) -> frozenset[str]:

@@ -35,15 +35,6 @@ def _functions(function: Any) -> tuple[Function, ...]:
     return tuple(function.values()) if isinstance(function, Mapping) else (function,)
 
 
-def _with(cls: type, base: type, kind: type) -> Any:
-    """
-    Return *cls*, which builds on *base*, with the methods of *kind*, which does so too.
-    """
-    if issubclass(cls, kind):
-        return cls
-    return kind if cls is base else type(cls.__name__, (cls, kind), {})
-
-
 class CallableProvider(Provider):
     """
     Asks a function ``f(customer_id)`` that returns ``{section: value}``, or None where there is
@@ -85,8 +76,11 @@ class CallableProvider(Provider):
 
     @classmethod
     def _async_kind(cls) -> type[CallableProvider]:
-        kind: type[CallableProvider] = _with(cls, CallableProvider, _AsyncCallableProvider)
-        return kind
+        if cls is CallableProvider:
+            return AsyncCallableProvider
+        if issubclass(cls, AsyncCallableProvider):
+            return cls
+        return type(cls.__name__, (cls, AsyncCallableProvider), {})
 
     def __init__(
         self,
@@ -200,7 +194,7 @@ class CallableProvider(Provider):
         return None
 
 
-class _AsyncCallableProvider(CallableProvider):
+class AsyncCallableProvider(CallableProvider):
     """
     The same for functions that are async.
     """

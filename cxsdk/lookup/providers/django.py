@@ -4,19 +4,13 @@ A function over Django's models as a provider. Needs Django, and no extra.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from cxsdk.errors import IntegrationError
+from cxsdk.errors import ConfigurationError, IntegrationError
 from cxsdk.knowing import ErrorCode, Failed
 from cxsdk.lookup.providers._base import said
-from cxsdk.lookup.providers.call import (
-    CallableProvider,
-    Function,
-    _AsyncCallableProvider,
-    _with,
-)
+from cxsdk.lookup.providers.call import AsyncCallableProvider, CallableProvider, Function
 
 __all__ = ["DjangoProvider"]
 
@@ -37,12 +31,12 @@ class DjangoProvider(CallableProvider):
 
         sections: those that the function answers for.
 
-        function: as of `CallableProvider`.
+        function: as of `CallableProvider`, and not async.
 
         more: the other arguments of `CallableProvider`.
 
     Raises:
-        ConfigurationError: an argument is wrong.
+        ConfigurationError: an argument is wrong, or the function is async.
         IntegrationError: Django is not installed.
     """
 
@@ -60,11 +54,9 @@ class DjangoProvider(CallableProvider):
                 "django is not installed. Install it with: pip install django"
             ) from None
         super().__init__(name, sections, function, **more)
-
-    @classmethod
-    def _async_kind(cls) -> type[CallableProvider]:
-        kind: type[CallableProvider] = _with(cls, DjangoProvider, _AsyncDjangoProvider)
-        return kind
+        if isinstance(self, AsyncCallableProvider):
+            # Django runs async queries on one thread of asgiref's, which no forked child has.
+            raise ConfigurationError(f"{name}.function: expected one that is not async")
 
     def _call(self, function: Function, identifier: str) -> Any:
         from django.core.exceptions import ObjectDoesNotExist
@@ -77,28 +69,6 @@ class DjangoProvider(CallableProvider):
             return None
         finally:
             close_old_connections()
-
-
-class _AsyncDjangoProvider(DjangoProvider, _AsyncCallableProvider):
-    """
-    The same for an async function: Django runs its queries on a thread of its own.
-    """
-
-    async def _acall(self, function: Function, identifier: str, deadline: float) -> Any:
-        from asgiref.sync import sync_to_async
-        from django.core.exceptions import ObjectDoesNotExist
-        from django.db import close_old_connections
-
-        tidy = sync_to_async(close_old_connections)
-        await tidy()
-        try:
-            told = await super()._acall(function, identifier, deadline)
-            return await sync_to_async(_read)(told)
-        except ObjectDoesNotExist:
-            return None
-        finally:
-            if time.monotonic() < deadline:
-                await tidy()
 
 
 def _read(told: Any) -> Any:

@@ -36,6 +36,17 @@ _CONNECT_S = "3"
 _MOST_ROWS = 10_000
 _NAMES = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")
 _TIME_STATES = frozenset({"57014", "55P03"})
+"""query_canceled, lock_not_available"""
+
+_SQLITE = {
+    5: ErrorCode.DEADLINE_EXCEEDED,  # busy
+    6: ErrorCode.DEADLINE_EXCEEDED,  # locked
+    9: ErrorCode.DEADLINE_EXCEEDED,  # interrupted
+    10: ErrorCode.CONNECTION,  # the disk
+    11: ErrorCode.CONNECTION,  # damaged
+    14: ErrorCode.CONNECTION,  # cannot be opened
+    26: ErrorCode.CONNECTION,  # no database
+}
 
 
 @attrs.define(frozen=True)
@@ -297,13 +308,12 @@ class SqlProvider(Provider):
         # Words of a database quote what it was asked, ids included: only codes are told.
         driver = getattr(error, "orig", None) or error
         state = str(getattr(driver, "sqlstate", None) or getattr(driver, "pgcode", None) or "")
-        code = ErrorCode.GENERAL
-        if state in _TIME_STATES or isinstance(driver, TimeoutError):
-            code = ErrorCode.DEADLINE_EXCEEDED
-        elif state.startswith("28") or state == "42501":
-            code = ErrorCode.AUTH
-        elif called(error) in {"OperationalError", "InterfaceError"} or isinstance(error, OSError):
-            code = ErrorCode.CONNECTION
+        number = getattr(driver, "sqlite_errorcode", None)
+        if number is not None:
+            state = getattr(driver, "sqlite_errorname", "")
+            code = _SQLITE.get(number & 0xFF, ErrorCode.GENERAL)
+        else:
+            code = _meaning(error, driver, state)
         words = f"{called(driver)} {state}".strip()
         return ProviderError(code, f"{self.name}: {words}")
 
@@ -315,6 +325,16 @@ class SqlProvider(Provider):
         engine = self._engines.take()
         if engine is not None and self._is_own:
             engine.dispose()
+
+
+def _meaning(error: Exception, driver: BaseException, state: str) -> ErrorCode:
+    if state in _TIME_STATES or isinstance(driver, TimeoutError):
+        return ErrorCode.DEADLINE_EXCEEDED
+    if state.startswith("28") or state == "42501":
+        return ErrorCode.AUTH
+    if called(error) in {"OperationalError", "InterfaceError"} or isinstance(error, OSError):
+        return ErrorCode.CONNECTION
+    return ErrorCode.GENERAL
 
 
 def _own_engine(source: Any, name: str) -> tuple[Engine, bool]:
