@@ -66,7 +66,9 @@ class HttpSource:
     """
 
     def __init__(self):
-        self.known, self.requests, self.open = {}, [], set()
+        self.known, self.requests, self.open, self.peers = {}, [], set(), []
+        self.over = threading.Event()
+        """Set: the customer ``slow`` dawdles no longer."""
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.start()
@@ -79,6 +81,7 @@ class HttpSource:
 
     def kill(self):
         """Listen no more, and cut all connections."""
+        self.over.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -92,6 +95,7 @@ class HttpSource:
         self.known.setdefault(identifier, {})[section] = value
 
     def heard(self, asked, body):
+        self.peers.append(asked.client_address)
         self.requests.append((asked.command, asked.path, dict(asked.headers), body))
         if body is None:
             self._get(asked)
@@ -103,6 +107,9 @@ class HttpSource:
 
     def _get(self, asked):
         head, _, name = urlsplit(asked.path).path.rpartition("/")
+        if name == "slow":
+            self._dawdle(asked)
+            return
         document = self.known.get(unquote(name)) if head == "/customers" else None
         if document is None:
             self._say(asked, 404, {"error": "nobody"})
@@ -114,6 +121,16 @@ class HttpSource:
             asked.end_headers()
             return
         self._say(asked, 200, document, ETag=tag)
+
+    def _dawdle(self, asked):
+        """One byte at a time keeps every read short."""
+        asked.send_response(200)
+        asked.send_header("Content-Length", "99999")
+        asked.end_headers()
+        asked.close_connection = True
+        with contextlib.suppress(OSError):
+            while not self.over.wait(0.02):
+                asked.wfile.write(b"x")
 
     def _context(self, asked, body):
         found = [

@@ -18,8 +18,10 @@ import respx
 from cxsdk.errors import ConfigurationError, ProviderError
 from cxsdk.knowing import UNCHANGED, ErrorCode, Failed, Found
 from cxsdk.lookup import HttpBatch, HttpProvider
+from cxsdk.testing.conformance._context_means import in_child
 from tests.lookup.providers.sources import request
 from tests.prompts.cap_servers import Way
+from tests.sinks.brokers import Mute
 
 URL = "https://crm.example/customers/{id}"
 
@@ -405,6 +407,69 @@ def test_a_server_that_dawdles_ends_at_the_deadline(make, head):
         over.set()
         thread.join()
         door.close()
+
+
+def test_each_thread_has_a_deadline_of_its_own(make, source):
+    """Others that ask meanwhile, with more time, do not lengthen it."""
+    provider = make(f"{source.url}/customers/{{id}}")
+    codes = []
+    thread = threading.Thread(
+        target=lambda: codes.append(failure(provider, "slow", seconds=0.2).error_code)
+    )
+    thread.start()
+    for _ in range(10_000):
+        provider.fetch(request("c-1"))
+        if codes:
+            break
+    source.over.set()
+    thread.join()
+    assert codes == [ErrorCode.DEADLINE_EXCEEDED]
+
+
+def test_a_kept_connection_that_is_gone_costs_nothing(make):
+    """The server hung up between two questions: the second one is asked on a new connection."""
+    answer = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+    heard = []
+    with socket.create_server(("127.0.0.1", 0)) as door:
+
+        def serve():
+            for answers in (1, 0, 1):
+                if heard[-1:] != ["kept"]:
+                    connection, _ = door.accept()
+                connection.recv(65536)
+                heard.append("kept" if answers and len(heard) < 1 else "closed")
+                if answers:
+                    connection.sendall(answer)
+                if heard[-1] == "closed":
+                    connection.close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        provider = make(f"http://127.0.0.1:{door.getsockname()[1]}/customers/{{id}}")
+        for _ in range(2):
+            assert provider.fetch(request("c-1")) == {"c-1": {}}
+        thread.join()
+    assert heard == ["kept", "closed", "closed"]
+
+
+def test_a_new_connection_that_fails_is_not_tried_twice(make):
+    """A server that hangs up on everybody is asked once."""
+    mute = Mute()
+    provider = make(f"http://127.0.0.1:{mute.port}/customers/{{id}}")
+    assert failure(provider, "c-1").error_code == ErrorCode.CONNECTION
+    assert len(mute._held) == 1
+    mute.close()
+
+
+def test_a_child_asks_on_a_connection_of_its_own(make, source):
+    """The parent's stays the parent's, also when the child closes the provider."""
+    provider = make(f"{source.url}/customers/{{id}}")
+    provider.fetch(request("c-1"))
+    assert in_child(lambda: (provider.fetch(request("c-2")), provider.close())[0]) == {"c-2": {}}
+    provider.fetch(request("c-3"))
+    parent, child, again = source.peers
+    assert parent == again
+    assert parent != child
 
 
 def test_a_name_lookup_that_hangs_is_shared_and_left(make, monkeypatch):

@@ -15,6 +15,7 @@ from cxsdk.knowing import ErrorCode
 from cxsdk.lookup import RedisProvider, RedisSection
 from tests.lookup.providers.sources import request
 from tests.prompts.cap_servers import RedisServer, until
+from tests.sinks.brokers import Mute
 
 
 @pytest.fixture
@@ -181,6 +182,15 @@ def test_a_killed_server_is_an_outage_until_it_is_back(make, own_server):
     own_server.start()
     until(lambda: answers(provider), "Redis")
     assert provider.fetch(request("c-1"))["c-1"]["profile"].value == {"name": "Ann"}
+
+
+def test_nothing_is_tried_twice(make):
+    """A server that hangs up on everybody is asked once."""
+    mute = Mute()
+    provider = make(url=f"redis://127.0.0.1:{mute.port}")
+    assert failure(provider, "c-1").error_code == ErrorCode.CONNECTION
+    assert len(mute._held) == 1
+    mute.close()
 
 
 def test_a_frozen_server_ends_at_the_deadline(make, own_server):
