@@ -443,7 +443,7 @@ def test_a_kept_connection_that_is_gone_costs_nothing(make):
                 if heard[-1] == "closed":
                     connection.close()
 
-        thread = threading.Thread(target=serve)
+        thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         provider = make(f"http://127.0.0.1:{door.getsockname()[1]}/customers/{{id}}")
         for _ in range(2):
