@@ -64,6 +64,7 @@ class Publisher:
         self._lock = threading.RLock()
         self._waiting: deque[tuple[Key, Any, bool]] = deque()
         self._bytes = 0
+        self._under_way = 0
         # Its `put` may be called by a signal handler that interrupted another `put`.
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -94,17 +95,18 @@ class Publisher:
             self._bell.put(None)
 
     def _shed(self) -> None:
+        # Not what is on its way right now, if there is anything else.
+        first = self._under_way if self._under_way < len(self._waiting) else 0
         for place, (_, what, _is) in enumerate(self._waiting):
-            if not callable(what):
-                del self._waiting[place]
-                self._bytes -= _size(what)
+            if place >= first and not callable(what):
+                first = place
                 break
-        else:
-            self._waiting.popleft()
+        self._bytes -= _size(self._waiting[first][1])
+        del self._waiting[first]
         self._finished(1)
         self.lost += 1
         self._note("memory_lost")
-        words = "cxsdk: the shared memory is away, other processes will not hear of some events"
+        words = "cxsdk: the shared memory is away or slow, others will not hear of some events"
         voice.say(logging.WARNING, "memory:lost", words)
 
     def _begin(self) -> None:
@@ -187,6 +189,7 @@ class Publisher:
                 self._bell.get()  # all of them say the same
             with self._lock:
                 run = self._head()
+                self._under_way = len(run)
                 is_over = self._is_closed and (self._is_down or not run)
             if is_over:
                 return
@@ -196,6 +199,7 @@ class Publisher:
             is_done = self._try(run)
             with self._lock:
                 self._is_down = not is_done
+                self._under_way = 0
                 if is_done:
                     self._take_away(run)
                 else:

@@ -273,8 +273,9 @@ def test_news_during_a_look_makes_it_due_again() -> None:
     memory = FakeMemory()
     overlay = Overlay(FakeClock(), shared=memory)
     memory.during_read = lambda: memory.tell(subject_of(KEY))
-    overlay.load([KEY])
-    assert overlay.is_due(KEY)
+    for _ in range(2):
+        overlay.load([KEY])
+        assert overlay.is_due(KEY)
 
     memory.during_read = lambda: None
     overlay.load([KEY])
@@ -315,6 +316,32 @@ def test_a_link_made_elsewhere_is_followed() -> None:
     assert ["i1", "i2"] == _interactions(desk, VISITOR) == _interactions(desk, KEY)
     web.close()
     desk.close()
+
+
+def test_a_link_makes_the_customer_due_again() -> None:
+    """Also one that is made while the visitor is read: nothing is kept under an id of nobody."""
+    memory = FakeMemory()
+    overlay = Overlay(FakeClock(), shared=memory)
+    overlay.load([KEY, VISITOR])
+    overlay.rekey(VISITOR, KEY)
+    assert overlay.is_due(KEY)
+    overlay.load([KEY])
+    assert not overlay.is_due(VISITOR)
+    overlay.unlink(VISITOR)
+    assert overlay.is_due(KEY)
+
+    overlay.settle(5)
+    other = Overlay(FakeClock(), shared=memory)
+    other.tap(VISITOR, wires.contact("i1", 1), True)
+    other.settle(5)
+    memory.during_read = lambda: overlay.rekey(VISITOR, KEY) and None
+    overlay.load([VISITOR])
+    memory.during_read = lambda: None
+    assert 0 == overlay.stats()["customers"]
+    overlay.load([VISITOR])
+    assert ["i1"] == _interactions(overlay, KEY)
+    overlay.close()
+    other.close()
 
 
 def test_a_link_that_is_refused_is_counted() -> None:
