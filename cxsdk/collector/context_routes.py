@@ -24,6 +24,9 @@ __all__ = ["context_json", "post_context"]
 
 _MOST_CUSTOMERS = 50
 _MOST_ITEMS = 200
+_MOST_TOGETHER = _MOST_CUSTOMERS * LIMIT
+"""Items of one section over all customers of a request."""
+
 _LONGEST = 200
 _MOST_BYTES = 64_000
 
@@ -99,7 +102,8 @@ def _read(body: bytes) -> tuple[list[_Customer], Wanted]:
                 )
     if asked.purpose is not None and not 1 <= len(asked.purpose) <= _LONGEST:
         raise queries.QueryError(f"purpose: expected 1 to {_LONGEST} characters")
-    return asked.customers, Wanted(_sections(asked.sections), _limits(asked.limits))
+    most = min(_MOST_ITEMS, _MOST_TOGETHER // len(asked.customers))
+    return asked.customers, Wanted(_sections(asked.sections), _limits(asked.limits, most))
 
 
 def _sections(names: list[str] | None) -> tuple[str, ...]:
@@ -109,12 +113,12 @@ def _sections(names: list[str] | None) -> tuple[str, ...]:
     return SECTIONS if names is None else tuple(dict.fromkeys(names))
 
 
-def _limits(given: Mapping[str, int]) -> dict[str, int]:
+def _limits(given: Mapping[str, int], most: int) -> dict[str, int]:
     for name, limit in given.items():
         if name not in LISTS:
             raise queries.QueryError(f"limits: expected names of lists: {', '.join(LISTS)}")
-        if not 1 <= limit <= _MOST_ITEMS:
-            raise queries.QueryError(f"limits.{name}: expected 1 to {_MOST_ITEMS}")
+        if not 1 <= limit <= most:
+            raise queries.QueryError(f"limits.{name}: expected 1 to {most} of so many customers")
     return dict(given)
 
 

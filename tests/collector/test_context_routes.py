@@ -74,6 +74,10 @@ def test_limits_are_of_single_sections(filled, facts):
             {"customers": [{"id": "x"}], "limits": {"feedback": 0}},
             "limits.feedback: expected 1 to 200",
         ),
+        (
+            {"customers": [{"id": "x"}] * 25, "limits": {"feedback": 101}},
+            "limits.feedback: expected 1 to 100 of so many customers",
+        ),
         ({"customers": [{"id": "x"}], "purpose": ""}, "purpose: expected 1 to 200 characters"),
         ({"customers": [{"id": "x"}], "who": 1}, "body: Object contains unknown field `who`"),
         ({}, "body: Object missing required field `customers`"),

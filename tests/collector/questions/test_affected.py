@@ -211,6 +211,50 @@ def test_somebody_else_s_promise_makes_nothing_good(keep, facts, ask, names):
     assert names(ask("affected", problem="defect")) == ["a"]
 
 
+def test_a_promise_to_the_visit_is_one_to_the_customer(keep, facts, ask, names):
+    """Made good under another identifier of the same person is made good."""
+    keep(
+        facts.identity("identified", {"id": "a", **VISIT}, at=at(0)),
+        facts.problem("a", "defect", id="e", at=at(1)),
+        facts.promise(
+            "g",
+            customer=VISIT,
+            due_at="2026-06-01T00:00:00Z",
+            about={"event_ids": ["e"]},
+            at=at(2),
+        ),
+    )
+    assert names(ask("affected", problem="defect")) == []
+
+
+def test_what_was_said_before_it_happened_makes_nothing_good(keep, facts, ask, names):
+    """A promise about a known problem does not cover the time that it came back."""
+    about = {"refs": [{"type": "problem", "id": "p"}]}
+    keep(*good(facts, "a", about, days=1), facts.problem("a", "defect", problem_id="p", at=at(2)))
+    assert names(ask("affected", problem="defect")) == ["a"]
+
+
+def test_a_second_paid_repair_does_not_make_the_first_good(keep, facts, ask):
+    """What is itself among the things that were met is no remedy, whatever it refers to."""
+    again = [{"type": "interaction", "id": "first"}]
+    keep(
+        facts.interaction("a", "repair.paid", interaction_id="first", at=at(1)),
+        facts.interaction("a", "repair.paid", refs=again, at=at(2)),
+    )
+    (one,) = ask("affected", touchpoint="repair.paid")["customers"]
+    assert (one["times"], one["made_good"], len(one["about"]["event_ids"])) == (2, False, 2)
+
+
+def test_a_promise_is_met_once_however_often_it_was_revised(keep, facts, ask):
+    """Of the events of a promise the one that made it counts."""
+    keep(
+        facts.promise("p", due_at="2026-05-09T10:00:00Z", at=at(0)),
+        facts.promise("p", "revised", due_at="2026-05-10T10:00:00Z", kind="delivery", at=at(1)),
+    )
+    (one,) = ask("affected", kind="delivery")["customers"]
+    assert one["times"] == 1
+
+
 # ---- parameters, pages, CSV ---------------------------------------------------------------
 
 
