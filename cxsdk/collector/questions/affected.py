@@ -204,7 +204,7 @@ def _make_good(
     """
     Note of each customer when something was last done about what they met.
     """
-    known: dict[Key, dict[_Token, int]] = {}
+    known: dict[Key, set[_Token]] = {}
     for customer, time, event, body in db.execute(_GOOD, (since,)):
         space, _, value = customer.partition(":")
         key = people.face((space, value))
@@ -213,21 +213,16 @@ def _make_good(
             continue
         if key not in known:
             known[key] = _tokens(one.met)
-        said = _about(_decoder.decode(body).data)
-        is_one_of_them = ("event", event) in known[key]
-        if not is_one_of_them and any(known[key].get(token, time + 1) <= time for token in said):
+        # What is itself among the things that were met is no remedy.
+        if ("event", event) not in known[key] and known[key] & _about(_decoder.decode(body).data):
             one.made_good = max(time, one.made_good or time)
 
 
-def _tokens(every: Iterable[Met]) -> dict[_Token, int]:
+def _tokens(every: Iterable[Met]) -> set[_Token]:
     """
-    Return by what each time may be referred to, with its moment.
+    Return by what each time may be referred to.
     """
-    found: dict[_Token, int] = {}
-    for one in every:
-        for token in (("event", one.event), (one.family, one.entity)):
-            found[token] = min(one.at, found.get(token, one.at))
-    return found
+    return {token for one in every for token in (("event", one.event), (one.family, one.entity))}
 
 
 def _about(said: _Said) -> set[_Token]:
