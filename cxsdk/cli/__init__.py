@@ -28,6 +28,7 @@ COMMANDS: dict[str, str] = {
     "outbox": "look at committed rows that no process has taken, deliver them",
     "doctor": "say what is set, from where, and what would keep events from arriving",
     "prompts": "check, preview, explain and rehearse prompts; asks nobody",
+    "context": "ask a collector whom to turn to: what is due, who was affected, who is silent",
     "touchpoints": "list the touchpoints in Python sources, compare with a catalogue",
 }
 """Name → what it does; each is a module of this package with `configure` and `run`."""

@@ -24,6 +24,7 @@ from starlette.staticfiles import StaticFiles
 from cxsdk._guard import voice
 from cxsdk.collector import queries
 from cxsdk.collector.body import BodyError, inflate, read_body, split
+from cxsdk.collector.context_routes import context_json, post_context
 from cxsdk.collector.fault import Fault
 from cxsdk.collector.guard import LOOPBACK_HOSTS, Guard, clean
 from cxsdk.collector.journey import as_json
@@ -35,6 +36,7 @@ from cxsdk.collector.pages import (
     overview_page,
     read_journey,
 )
+from cxsdk.collector.questions.routes import routes as question_routes
 from cxsdk.collector.row import Closing, Refusal, judge
 from cxsdk.collector.store import Store
 
@@ -103,6 +105,9 @@ def _routes() -> list[Route | Mount]:
     return [
         # One route for both, so that 405 names both.
         Route("/events", _events, methods=["GET", "POST"]),
+        Route("/context", post_context, methods=["POST"]),
+        Route("/customers/{customer:path}/context.json", context_json, methods=["GET"]),
+        *question_routes(),
         Route("/customers/{customer:path}/journey.json", journey_json, methods=["GET"]),
         Route("/customers/{customer:path}/journey", get_journey, methods=["GET"]),
         Route("/customers", customers_page, methods=["GET"]),

@@ -20,11 +20,18 @@ from cxsdk.collector.cards import Card, cards
 from cxsdk.collector.journey import Journey, journey
 from cxsdk.collector.overview import EVER, overview
 from cxsdk.collector.people import People
-from cxsdk.collector.promises import ENDED, Promise
-from cxsdk.collector.standings import OPEN
+from cxsdk.collector.promises import ENDED
+from cxsdk.collector.standings import by_urgency
 from cxsdk.collector.store import Store
 
-__all__ = ["customers_page", "error_page", "journey_page", "overview_page", "read_journey"]
+__all__ = [
+    "customers_page",
+    "error_page",
+    "journey_page",
+    "overview_page",
+    "read_journey",
+    "render",
+]
 
 _SPANS = {"1h": 3600, "24h": 86_400, "7d": 7 * 86_400, "all": None}
 _SPAN_WORDS = {"1h": "last hour", "24h": "last 24 hours", "7d": "last 7 days", "all": "all time"}
@@ -52,6 +59,7 @@ def _environment() -> jinja2.Environment:
         "percent",
         "question",
         "seconds",
+        "minute",
         "words",
     ):
         made.filters[name] = getattr(words, name)
@@ -62,7 +70,10 @@ def _environment() -> jinja2.Environment:
 _templates = _environment()
 
 
-def _render(name: str, status: int = 200, **values: Any) -> Response:
+def render(name: str, status: int = 200, **values: Any) -> Response:
+    """
+    Return the page made from the template *name* and *values*.
+    """
     return HTMLResponse(_templates.get_template(name).render(**values), status)
 
 
@@ -158,19 +169,6 @@ def read_journey(request: Request, limit: int) -> Journey | None:
         )
 
 
-def _ranked(found: Journey) -> list[Promise]:
-    """
-    Return promises in the order of their urgency: the open ones by due time, then the latest ended.
-    """
-
-    def urgency(one: Promise) -> tuple[int, int]:
-        if one.state in ENDED:
-            return len(OPEN), -one.changed
-        return OPEN.index(one.standing_now or "open"), one.due or 0
-
-    return sorted(found.promises.values(), key=urgency)
-
-
 def _days(every: list[Card]) -> list[tuple[str, list[Card]]]:
     return [
         (name, list(group)) for name, group in itertools.groupby(every, lambda c: words.day(c.time))
@@ -186,14 +184,14 @@ async def journey_page(request: Request) -> Response:
         customer = request.path_params["customer"]
         found = read_journey(request, 200)
         if found is None:
-            return _render("nobody.html", 404, customer=customer, page="customers")
+            return render("nobody.html", 404, customer=customer, page="customers")
         made = cards(found.bodies, found.promises)
-        return _render(
+        return render(
             "journey.html",
             journey=found,
             customer=customer,
             cards=made,
-            shown=_ranked(found)[:_PROMISES_SHOWN],
+            shown=by_urgency(found.promises.values())[:_PROMISES_SHOWN],
             anchors={card.promise: card.anchor for card in reversed(made) if card.promise},
             ended=ENDED,
             days=_days(made),

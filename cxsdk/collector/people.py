@@ -16,10 +16,18 @@ import attrs
 
 from cxsdk.collector.row import Key
 
-__all__ = ["People", "Person", "find", "person_of"]
+__all__ = ["People", "Person", "find", "person_of", "preferred"]
 
 _PREFERRED = {"id": 0, "anonymous": 1, "account": 2}
 _MOST_KEYS = 200
+
+# From one space to the next, of which there are few: a scan of all customers takes 1 ms in 20,000.
+_SPACES_OF = (
+    "WITH RECURSIVE s(space) AS (SELECT min(space) FROM customers UNION ALL"
+    " SELECT (SELECT min(space) FROM customers WHERE space > s.space) FROM s"
+    " WHERE s.space IS NOT NULL)"
+    " SELECT s.space FROM s JOIN customers c ON c.space = s.space AND c.value = ?"
+)
 
 _Neighbours: TypeAlias = Callable[[Key], list[Key]]
 _Said: TypeAlias = tuple[str, str, str, int, int]
@@ -44,8 +52,7 @@ def find(db: sqlite3.Connection, value: str, space: str | None = None) -> Key | 
     """
     Return the identifier that *value* means: in *space*, else id before anonymous before others.
     """
-    rows = db.execute("SELECT space FROM customers WHERE value = ?", (value,))
-    spaces = [row[0] for row in rows if space in {None, row[0]}]
+    spaces = [row[0] for row in db.execute(_SPACES_OF, (value,)) if space in {None, row[0]}]
     if not spaces:
         return None
     return min(spaces, key=lambda name: (_PREFERRED.get(name, 3), name)), value
@@ -98,7 +105,7 @@ class People:
             return key
         if key not in self._faces:
             keys = _person(self._neighbours, key).keys
-            face = min(keys, key=_preference)
+            face = preferred(keys)
             self._faces.update(dict.fromkeys(keys, face))
         return self._faces[key]
 
@@ -115,6 +122,13 @@ class People:
 
     def _neighbours(self, key: Key) -> list[Key]:
         return self._tied.get(key, [])
+
+
+def preferred(keys: Iterable[Key]) -> Key:
+    """
+    Return the one of *keys* that stands for the customer: a known one if any.
+    """
+    return min(keys, key=_preference)
 
 
 def _preference(key: Key) -> tuple[bool, bool, Key]:

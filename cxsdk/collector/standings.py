@@ -5,7 +5,8 @@ How promises stand: one row for each, kept beside their events, so that no page 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import attrs
 import msgspec
@@ -13,19 +14,31 @@ import msgspec
 from cxsdk.collector.promises import ENDED, Promise, fold
 from cxsdk.collector.row import Key
 
-__all__ = ["OPEN", "PromiseFigures", "promise_figures", "promises", "refold", "refold_all"]
+__all__ = [
+    "COLUMNS",
+    "OPEN",
+    "PromiseFigures",
+    "by_urgency",
+    "promise_figures",
+    "promise_of",
+    "promises",
+    "refold",
+    "refold_all",
+]
 
 OPEN = ("overdue", "at_risk", "open", "paused", "in_force", "over")
 """What `Promise.standing` says of a promise that has not ended, the most urgent first."""
 
 _SHOWN = 10
 _CHUNK = 400
-_COLUMNS = (
+COLUMNS = (
     "id, state, changed, made, kind, duty, promised_by, due, due_text, by_day, space, value,"
     " lateness_ms, fulfilled"
 )
+"""Of the table ``promises``, in the order of `promise_of`."""
+
 _UPSERT = (
-    f"INSERT OR REPLACE INTO promises ({_COLUMNS}, was_late)"  # noqa: S608 - literals
+    f"INSERT OR REPLACE INTO promises ({COLUMNS}, was_late)"  # noqa: S608 - literals
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _ENDED_SQL = ", ".join(f"'{state}'" for state in sorted(ENDED))
@@ -124,23 +137,43 @@ def promises(db: sqlite3.Connection, keys: tuple[Key, ...] | None = None) -> dic
 def _read(
     db: sqlite3.Connection, told: str, values: Iterable[object], most: int = -1
 ) -> Iterator[Promise]:
-    rows = db.execute(f"SELECT {_COLUMNS} FROM promises {told} LIMIT ?", (*values, most))  # noqa: S608 - literals
-    for row in rows:
-        yield Promise(
-            id=row[0],
-            state=row[1],
-            changed=row[2],
-            made=row[3],
-            kind=row[4],
-            duty=row[5],
-            promised_by=msgspec.json.decode(row[6]) if row[6] else None,
-            due=row[7],
-            due_text=row[8],
-            by_day=bool(row[9]),
-            customer=(row[10], row[11]) if row[10] is not None else None,
-            lateness_ms=row[12],
-            fulfilled=row[13],
-        )
+    rows = db.execute(f"SELECT {COLUMNS} FROM promises {told} LIMIT ?", (*values, most))  # noqa: S608 - literals
+    return map(promise_of, rows)
+
+
+def promise_of(row: Sequence[Any]) -> Promise:
+    """
+    Return the promise that stands in a row of `COLUMNS`.
+    """
+    return Promise(
+        id=row[0],
+        state=row[1],
+        changed=row[2],
+        made=row[3],
+        kind=row[4],
+        duty=row[5],
+        promised_by=msgspec.json.decode(row[6]) if row[6] else None,
+        due=row[7],
+        due_text=row[8],
+        by_day=bool(row[9]),
+        customer=(row[10], row[11]) if row[10] is not None else None,
+        lateness_ms=row[12],
+        fulfilled=row[13],
+    )
+
+
+def by_urgency(every: Iterable[Promise]) -> list[Promise]:
+    """
+    Return promises whose *standing_now* is set: the open ones, the most urgent first, then the
+    ended ones, the latest first.
+    """
+
+    def urgency(one: Promise) -> tuple[int, int]:
+        if one.state in ENDED:
+            return len(OPEN), -one.changed
+        return OPEN.index(one.standing_now or "open"), one.due or 0
+
+    return sorted(every, key=urgency)
 
 
 def promise_figures(db: sqlite3.Connection, since: int, now: int) -> PromiseFigures:

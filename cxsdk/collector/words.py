@@ -15,6 +15,7 @@ __all__ = [
     "due",
     "duration",
     "minus",
+    "minute",
     "moment",
     "money",
     "number",
@@ -133,6 +134,13 @@ def moment(micros: int) -> str:
     Return microseconds since 1970 as a time in UTC, which the page says once.
     """
     return f"{_utc(micros):%Y-%m-%d %H:%M}"
+
+
+def minute(text: str) -> str:
+    """
+    Return an RFC 3339 time as day and minute in UTC, which the page says once.
+    """
+    return f"{_read(text):%Y-%m-%d %H:%M}"
 
 
 def day(text: str) -> str:

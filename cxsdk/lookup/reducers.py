@@ -114,7 +114,11 @@ def _commitment(event: Mapping[str, Any]) -> Iterable[Change]:
         "updated_at": event["time"],
         "refs": _refs(data),
     }
-    yield "commitments", _item(item)
+    told = _item(item)
+    if due is not None:
+        # An instant that is promised now replaces a day that was promised before.
+        told |= {name: item[name] for name in ("due_date", "tz")}
+    yield "commitments", told
 
 
 def _micros(time: str) -> int:

@@ -99,37 +99,6 @@ def filled(http, facts):
     return http
 
 
-@pytest.fixture
-def page(chromium):
-    """
-    Open a page at a width, with JavaScript on or off; collects what the browser complains about.
-    """
-    opened = []
-
-    def open_at(url, width=1280, *, scheme="light", scripts=False):
-        context = chromium.new_context(
-            viewport={"width": width, "height": 900},
-            color_scheme=scheme,
-            java_script_enabled=scripts,
-        )
-        opened.append(context)
-        tab = context.new_page()
-        tab.complaints = []
-        tab.on("console", lambda message: tab.complaints.append(message.text))
-        tab.on("pageerror", lambda error: tab.complaints.append(str(error)))
-        tab.on("dialog", lambda dialog: tab.complaints.append("dialog"))
-        tab.on(
-            "response",
-            lambda response: response.status >= 400 and tab.complaints.append(response.url),
-        )
-        tab.goto(str(url))
-        return tab
-
-    yield open_at
-    for context in opened:
-        context.close()
-
-
 @pytest.mark.browser
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize(

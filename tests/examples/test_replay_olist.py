@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import json
 import re
 import subprocess
@@ -14,7 +15,10 @@ from collections import defaultdict
 from datetime import date
 from pathlib import Path
 
+import httpx
 import pytest
+
+from cxsdk.collector.questions.routes import answer
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 
@@ -198,3 +202,84 @@ def test_a_year_of_orders_arrives_once_and_says_what_the_files_say(replay, rows)
     assert kept_in(rows) == (orders, pytest.approx(means))
     for went, mean in means.items():
         assert f"{went}: {mean:.3f} stars" in printed
+
+
+# ---- who was affected ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def asking_some(tmp_path):
+    """
+    The sample of a shop that asks two of three customers: in it everyone was asked and answered.
+    """
+    if not DATA.is_dir():
+        pytest.skip(f"the Olist sample is not in {DATA}")
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for name in ("orders", "customers"):
+        (folder / f"olist_{name}.csv.gz").symlink_to(DATA / f"olist_{name}.csv.gz")
+    rows = read("order_reviews")
+    with (folder / "olist_order_reviews.csv").open("w", encoding="utf-8", newline="") as text:
+        writer = csv.DictWriter(text, rows[0])
+        writer.writeheader()
+        writer.writerows(row for n, row in enumerate(rows) if n % 3)
+    return folder
+
+
+def late_people():
+    """
+    Count from the files alone: people with a late parcel; those of them who wrote a review on a
+    day after the first promised day that was missed; people with a delivered parcel; those of
+    them whose every parcel was late; those of them who wrote no such review.
+    """
+    person = {row["customer_id"]: row["customer_unique_id"] for row in read("customers")}
+    owner, first, on_time, late = {}, {}, set(), set()
+    for row in read("orders"):
+        who = owner[row["order_id"]] = person[row["customer_id"]]
+        if not row["order_delivered_customer_date"]:
+            continue
+        delivered = row["order_delivered_customer_date"][:10]
+        promised = row["order_estimated_delivery_date"][:10]
+        if delivered > promised:
+            late.add(who)
+            first[who] = min(promised, first.get(who, promised))
+        else:
+            on_time.add(who)
+    said = set()
+    for n, row in enumerate(read("order_reviews")):
+        who = owner.get(row["order_id"])
+        if n % 3 and who in late and row["review_creation_date"][:10] > first[who]:
+            said.add(who)
+    return {
+        "late": late,
+        "said": said,
+        "judged": late | on_time,
+        "every_time": late - on_time,
+        "silent": late - on_time - said,
+    }
+
+
+@pytest.mark.slow
+def test_who_got_a_late_parcel_and_said_nothing(replay, asking_some, collector):
+    """`affected` and `silent` say what the files say: who, and how many of how many."""
+    replay(asking_some)
+    by_hand = late_people()
+
+    late = {"kind": "delivery", "outcome": "broken"}
+    file = httpx.get(f"{collector.url}/affected.csv", params=late, timeout=30)
+    rows = list(csv.DictReader(io.StringIO(file.text, newline="")))
+    assert len(rows) == len(by_hand["late"]) > 100
+    assert {row["customer"] for row in rows} == by_hand["late"]
+    assert {row["customer"] for row in rows if row["feedback"] == "yes"} == by_hand["said"]
+    counts = answer(collector.store, "affected", late)["counts"]
+    assert counts["customers"] == counts["left"] == len(by_hand["late"])
+    assert counts["gave_feedback"] == counts["said_something"] == len(by_hand["said"])
+
+    quiet = answer(collector.store, "silent", {"limit": "1000"})
+    assert {one["customer"]["id"] for one in quiet["customers"]} == by_hand["silent"]
+    assert quiet["counts"] == {
+        "judged": len(by_hand["judged"]),
+        "all_failed": len(by_hand["every_time"]),
+        "silent": len(by_hand["silent"]),
+        "never_asked": len(by_hand["silent"]),
+    }
