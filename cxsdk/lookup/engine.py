@@ -93,6 +93,7 @@ class Engine:
             knowledge.overlaid,
             knowledge.seen,
             knowledge.is_forgotten,
+            knowledge.heard,
             strict=settings.strict,
         )
         self._again = Again(

@@ -5,6 +5,7 @@ The gates before a fetch: purpose, assurance, consent.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 from cxsdk.knowing import ASSURANCES, Reason
@@ -130,7 +131,10 @@ def word_of(
 
         is_heard: False: a provider that might deny it was not, so a grant is not believed.
     """
-    if consent is None or (not needs_consent and purpose not in consent.purposes):
+    if consent is None:
         return None
+    if not needs_consent:
+        said = consent.purposes.get(purpose)
+        return None if said is None else said.word(datetime.now(UTC))
     word = consent.of(purpose)
     return None if word in _YES and not is_heard else word

@@ -35,6 +35,8 @@ class Holding:
         seen_of: what was seen that "there is nothing" may be over; see `Knowledge.seen`.
 
         is_forgotten: says whether nothing of somebody may be kept.
+
+        learn: takes interactions that a provider told of, for what was asked in them.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Holding:
         overlaid: Callable[..., Any],
         seen_of: Callable[[Key, str], int],
         is_forgotten: Callable[[Key], bool],
+        learn: Callable[[Key, Any], None],
         *,
         strict: bool,
     ) -> None:
@@ -53,6 +56,7 @@ class Holding:
         self._seen_of = seen_of
         self._strict = strict
         self._is_forgotten = is_forgotten
+        self._learn = learn
 
     def keep(self, flight: Flight, answer: Answer) -> None:
         """
@@ -64,6 +68,8 @@ class Holding:
         held = person.entry(flight.purpose, plan.name)
         entry = self._entry(person, plan, answer, held)
         # It may have been evicted while the provider thought.
+        if plan.name == "interactions" and answer.value:
+            self._learn(person.key, answer.value)
         person = self._people.hold(person)
         person.put(flight.purpose, plan.name, entry)
         if self._is_forgotten(person.key):

@@ -232,6 +232,13 @@ class ConsentState(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: Moment | None = None
     source: str | None = None
 
+    def word(self, now: datetime) -> str:
+        """
+        Return the state at *now*; what has run out is ``unknown``.
+        """
+        is_over = self.expires_at is not None and self.expires_at <= now
+        return "unknown" if is_over else self.state
+
 
 _RANK = {"denied": 0, "withdrawn": 0, "pending": 1, "unknown": 2, "granted": 3, "not_required": 4}
 
@@ -242,7 +249,10 @@ class Consent(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     state: str | None = None
-    """For whatever is not among *purposes*; absent: nothing was said in general."""
+    """In general; absent: nothing was said in general."""
+
+    state_at: Moment | None = None
+    """When that was said."""
 
     purposes: Mapping[str, ConsentState] = msgspec.field(default_factory=dict)
     updated_at: Moment | None = None
@@ -250,33 +260,60 @@ class Consent(msgspec.Struct, frozen=True, kw_only=True):
     def of(self, purpose: str, now: datetime | None = None) -> str:
         """
         Return the state for *purpose*; what has run out is ``unknown``.
+
+        A general denial that was said later than a grant for the purpose holds over it; so it does
+        where nobody knows which came first.
         """
         said = self.purposes.get(purpose)
         if said is None:
             return self.state or "unknown"
-        if said.expires_at is not None and said.expires_at <= (now or datetime.now(UTC)):
-            return "unknown"
-        return said.state
+        word = said.word(now or datetime.now(UTC))
+        if self.state is None or _rank(self.state) > 0 or _rank(word) == 0:
+            return word
+        is_newer = (
+            said.updated_at is not None
+            and self.state_at is not None
+            and said.updated_at > self.state_at
+        )
+        return word if is_newer else self.state
 
     def restricted(self, other: Consent) -> Consent:
         """
-        Return the two as one, of each purpose the more restrictive word; never the newer one.
+        Return the two as one, of each purpose the more restrictive word; never the newer one. What
+        one of them says in general is also said of the purposes that only the other one names.
         """
         names = {*self.purposes, *other.purposes}
-        purposes = {
-            name: min(
-                (each.purposes[name] for each in (self, other) if name in each.purposes),
-                key=lambda said: _RANK.get(said.state, 0),
-            )
-            for name in names
-        }
-        words = [each.state for each in (self, other) if each.state is not None]
+        purposes = {}
+        for name in names:
+            words = [each for each in (self._for(name), other._for(name)) if each is not None]
+            purposes[name] = min(words, key=_strictness)
+        stated = [each for each in (self, other) if each.state is not None]
+        general = min(stated, key=lambda each: _rank(each.state)) if stated else None
         moments = [each.updated_at for each in (self, other) if each.updated_at is not None]
         return Consent(
-            state=min(words, key=lambda word: _RANK.get(word, 0)) if words else None,
+            state=None if general is None else general.state,
+            state_at=None if general is None else general.state_at,
             purposes=MappingProxyType(purposes),
             updated_at=max(moments) if moments else None,
         )
+
+    def _for(self, purpose: str) -> ConsentState | None:
+        said = self.purposes.get(purpose)
+        if said is not None:
+            return said
+        if self.state is None:
+            return None
+        return ConsentState(state=self.state, updated_at=self.state_at)
+
+
+def _strictness(said: ConsentState) -> tuple[int, float]:
+    # Of two words that say the same the newer one is known to be said after others.
+    return _rank(said.state), -said.updated_at.timestamp() if said.updated_at else 0.0
+
+
+def _rank(word: str | None) -> int:
+    # A word that nobody knows is no grant.
+    return _RANK.get(word or "unknown", 0)
 
 
 RECORDS: dict[str, type[Any]] = {"identity": Identity, "profile": Profile, "consent": Consent}

@@ -131,6 +131,13 @@ class Knowledge:
         note_context(interaction, available=is_there, used=False)
         return lambda: note_context(interaction, available=True, used=True)
 
+    def heard(self, key: Key, interactions: Any) -> None:
+        """
+        Take note of interactions that a provider told of: what was asked in them.
+        """
+        if self.recall is not None:
+            self.recall.asks.learn(key, interactions)
+
     # ---- who is who ----------------------------------------------------------------------------
 
     def canonical(self, key: Key) -> Known | None:

@@ -186,6 +186,7 @@ def _consent(
     moments = [one.updated_at for one in (state, *ours.values()) if one and one.updated_at]
     said = Consent(
         state=None if state is None else state.state,
+        state_at=None if state is None else state.updated_at,
         purposes=MappingProxyType(ours),
         updated_at=max(moments, default=None),
     )

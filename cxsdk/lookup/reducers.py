@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from cxsdk.events.due import due_instant
 
-__all__ = ["REDUCERS", "Change", "Reducer", "changes", "newest_first"]
+__all__ = ["REDUCERS", "Change", "Reducer", "changes"]
 
 Change: TypeAlias = tuple[str, dict[str, Any]]
 """
@@ -188,7 +188,8 @@ def _consent(said: Mapping[str, Any], time: str) -> dict[str, Any]:
     )
     purposes = said.get("purposes") or ()
     if not purposes:
-        return {"state": said["state"], "updated_at": one["updated_at"]}
+        at = one["updated_at"]
+        return {"state": said["state"], "state_at": at, "updated_at": at}
     return {"purposes": dict.fromkeys(purposes, one), "updated_at": one["updated_at"]}
 
 
@@ -226,14 +227,3 @@ def changes(
         reducer = own.get(kind) or own.get(family)
     reducer = reducer or REDUCERS.get(family)
     return () if reducer is None else tuple(reducer(event))
-
-
-def newest_first(items: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """
-    Return items in the order of a section: by when they happened, the newest first.
-    """
-
-    def moment(item: Mapping[str, Any]) -> str:
-        return str(item.get("at") or item.get("updated_at") or item.get("made_at") or "")
-
-    return sorted(items, key=moment, reverse=True)
