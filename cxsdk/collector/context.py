@@ -284,10 +284,9 @@ def _consent(story: _Story) -> tuple[Any, bool]:
     if not words:
         return {}, False
     said = [msgspec.convert(one, Consent) for one in words.values()]
-    names = {name for one in said for name in one.purposes}
     merged = Consent()
     for one in said:
-        merged = merged.restricted(_spread(one, names))
+        merged = merged.restricted(one)
     return _plain(merged), False
 
 
@@ -307,17 +306,6 @@ def _named(story: _Story, numbers: list[int]) -> dict[int, list[Key]]:
         for n, space, value in rows:
             found[n].append((space, value))
     return found
-
-
-def _spread(one: Consent, names: set[str]) -> Consent:
-    """
-    Say of each purpose what one identifier says of it: a general no is a no to that, too.
-    """
-    if one.state is None:
-        return one
-    general = ConsentState(state=one.state, updated_at=one.updated_at)
-    purposes = {name: one.purposes.get(name, general) for name in names}
-    return Consent(state=one.state, purposes=purposes, updated_at=one.updated_at)
 
 
 def _plain(merged: Consent) -> dict[str, Any]:
