@@ -311,6 +311,7 @@ def _named(story: _Story, numbers: list[int]) -> dict[int, list[Key]]:
 def _plain(merged: Consent) -> dict[str, Any]:
     told: dict[str, Any] = {
         "state": merged.state,
+        "state_at": merged.state_at and rfc3339(merged.state_at),
         "purposes": {name: _without(said) for name, said in sorted(merged.purposes.items())},
         "updated_at": merged.updated_at and rfc3339(merged.updated_at),
     }
