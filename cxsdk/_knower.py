@@ -349,7 +349,7 @@ class Knower:
                     self.engine = engine
                     capture = self._capture()
                     if capture is not None:
-                        engine.knowledge.attach(capture)
+                        engine.attach(capture)
         return self.engine
 
     def in_handler(self) -> Engine | None:
@@ -380,7 +380,7 @@ class Knower:
         if self.engine is None and (self.is_wanted or self._has_tombstones()):
             self.open()
         if self.engine is not None:
-            self.engine.knowledge.attach(parts.capture)
+            self.engine.attach(parts.capture)
 
     def look(self) -> None:
         """

@@ -218,8 +218,10 @@ class ContextProvider(Protocol):
     1. ``visibility_lag``: seconds until an event shows in its answers, default 0. ``start()``:
     called once per process before the first `fetch`. ``close()``. ``forget(subject)``: erase, and
     return ``done``, ``pending`` or ``unsupported``. ``subscribe(changed)``: call *changed* with the
-    id of a subject whose answers are no longer what they were (None: any). Each of the methods may
-    be ``async``.
+    id of a subject whose answers are no longer what they were (None: any); called once per process,
+    after `start`. ``apply(subject, event)``: called with each event that was kept about somebody,
+    soon after, by a provider that *takes* ``wire``. ``status()``: a word for ``stats()``, quickly.
+    Each of the methods but the last may be ``async``.
     """
 
     @property

@@ -6,7 +6,6 @@ What is in memory and fresh is answered at once; for the rest `flow` says what t
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import logging
 import time
@@ -20,8 +19,10 @@ from cxsdk.errors import CXError, InvalidEventError
 from cxsdk.knowing import ErrorCode, Reason
 from cxsdk.lookup.again import Again, Said
 from cxsdk.lookup.answers import Plan
+from cxsdk.lookup.applying import Applying
 from cxsdk.lookup.ask import Ask
 from cxsdk.lookup.context import CustomerContext
+from cxsdk.lookup.counts import Counts
 from cxsdk.lookup.flow import Flow
 from cxsdk.lookup.holding import Holding
 from cxsdk.lookup.loads import Flight, Loads
@@ -29,7 +30,7 @@ from cxsdk.lookup.people import Key, People
 from cxsdk.lookup.section import section_of
 from cxsdk.lookup.settler import Settler
 from cxsdk.lookup.sources import Source, part
-from cxsdk.lookup.waiting import adrive, drive
+from cxsdk.lookup.waiting import adrive, drive, warn_of_loop
 from cxsdk.lookup.whom import Whom, assurance_of
 from cxsdk.lookup.work import Loop, Pool
 from cxsdk.scope import current_interaction, current_scope
@@ -37,6 +38,7 @@ from cxsdk.scope import current_interaction, current_scope
 if TYPE_CHECKING:
     from cxsdk.config import Settings
     from cxsdk.lookup.knowledge import Knowledge
+    from cxsdk.pipeline.capture import Capture
 
 __all__ = ["Engine"]
 
@@ -83,8 +85,7 @@ class Engine:
         """The `SharedMemory`, closed with the engine where *owns_memory*."""
 
         self.owns_memory = False
-        self._counts: dict[tuple[str, str], Any] = {}
-        self._asked = itertools.count(1).__next__
+        self.counts = Counts()
         self.people = People(options.max_customers)
         self.whom = Whom(settings, plans, knowledge, self.people)
         self.holding = Holding(
@@ -108,17 +109,19 @@ class Engine:
             shared,
             options.provider_timeout,
             clock,
-            self.count,
+            self.counts.add,
         )
         self._begin_process()
 
     def _begin_process(self) -> None:
         self.loop = Loop()
         for source in self._every_source():
+            source.changed = self._changed
             source.begin_process(self.loop)
         self.people.renew()
-        self.loads = Loads(self.holding.keep, self.whom.subject, _version, self.count)
+        self.loads = Loads(self.holding.keep, self.whom.subject, _version, self.counts.add)
         self.helpers = Pool("helper", 2)
+        self.applying = Applying(self.sources, self.counts.add)
         self._is_closed = False
         self._generation = self._again.generation = _fork.current()
 
@@ -145,7 +148,7 @@ class Engine:
                 return self._again.keep(ask, said, self._made(ask, 0.0))
             began = time.monotonic()
             self.knowledge.look()
-            self._warn_loop()
+            warn_of_loop()
             drive(self._flow, self.loads, [ask], self._seconds(timeout), began)
             return self._made(ask, time.monotonic() - began)
         except Exception as error:  # noqa: BLE001 - judged in there
@@ -197,7 +200,7 @@ class Engine:
         asks, made = self._asks(customers, said)
         open_ones = [ask for ask in asks.values() if not ask.is_settled]
         if open_ones:
-            self._warn_loop()
+            warn_of_loop()
             self._guarded(
                 lambda: drive(self._flow, self.loads, open_ones, self._seconds(timeout), began)
             )
@@ -271,6 +274,19 @@ class Engine:
             return
         self.drop(self.whom.canonical(person).key, sections)
 
+    def _changed(self, source: Source, subject: str | None) -> None:
+        """
+        Have fetched again what *source* said of *subject*, or of anybody.
+        """
+        if subject is None:
+            self.counts.add("changed_all", source.name)
+            for person in self.people.every():
+                self.drop(person.key, source.sections)
+            return
+        self.counts.add("changed", source.name)
+        for key in self.whom.keys_of(subject, source.takes):
+            self.drop(key, source.sections)
+
     def drop(self, key: Key, sections: Iterable[str] | None = None) -> None:
         """
         Drop what is held under *key*, and what is on its way there.
@@ -296,7 +312,6 @@ class Engine:
     ) -> Ask:
         if _fork.page[0] != self._generation:
             self._own()
-        self._asked()
         scope = current_scope.get()
         person = None
         if anonymous is None and type(customer) is str:
@@ -326,16 +341,6 @@ class Engine:
             self._judge(InvalidEventError("context.timeout", "seconds above 0"))
             return default
         return min(float(timeout), _LONGEST_S)
-
-    def _warn_loop(self) -> None:
-        if asyncio._get_running_loop() is not None:
-            place = caller()
-            voice.say(
-                logging.WARNING,
-                f"context:loop:{place}",
-                "cxsdk: context() at %s blocks the event loop; await acontext() there",
-                place,
-            )
 
     # ---- what comes of it ----------------------------------------------------------------------
 
@@ -396,28 +401,26 @@ class Engine:
         said = error if isinstance(error, CXError) else type(error).__name__
         voice.say(logging.WARNING, f"context:{kind}", "cxsdk: a lookup at %s: %s", caller(), said)
 
-    def count(self, what: str, of: str) -> None:
+    def attach(self, capture: Capture) -> None:
         """
-        Count something that happened; not exact to the last one under threads.
+        Hear of what *capture*, of this process, keeps.
         """
-        counter = self._counts.get((what, of))
-        if counter is None:
-            counter = self._counts.setdefault((what, of), itertools.count(1))
-        next(counter)
+        if _fork.page[0] != self._generation:
+            self._own()
+        self.knowledge.attach(capture)
+        if self.applying:
+            capture.listen(self.applying)
 
     def stats(self) -> dict[str, Any]:
         """
         Return figures: what is held and under way, and of each provider what came of its calls.
         """
-        counts: dict[str, dict[str, int]] = {}
-        for (what, of), counter in list(self._counts.items()):
-            counts.setdefault(of, {})[what] = int(repr(counter)[6:-1]) - 1
         return {
             "customers": len(self.people),
             "evicted": self.people.evicted,
             "in_flight": len(self.loads),
-            "counts": counts,
-            "breakers": {source.name: source.breaker.state for source in self.sources},
+            "counts": self.counts.figures(),
+            "providers": {source.name: source.status() for source in self.sources},
             "overlay": self.knowledge.stats(),
         }
 
@@ -430,6 +433,7 @@ class Engine:
         self._is_closed = True
         part(self._every_source(), self.loop, seconds)
         self.helpers.close()
+        self.applying.close()
         self.knowledge.close()
         if self.shared_memory is not None and self.owns_memory:
             self.shared_memory.close()

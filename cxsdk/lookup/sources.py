@@ -10,7 +10,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -132,6 +132,9 @@ class Source:
         self.lag = float(getattr(provider, "visibility_lag", 0.0))
         self.is_async = _is_async(provider.fetch)
         self.breaker = Breaker(clock)
+        self.changed: Callable[[Source, str | None], None] = lambda *_: None
+        """Told of subjects whose answers changed; the engine puts its own here."""
+
         self._workers = workers
         self.begin_process(Loop())
 
@@ -143,7 +146,8 @@ class Source:
         self._pool = Pool(self.name, self._workers)
         self._tasks = 0
         self._start_lock = threading.Lock()
-        self._is_started = not callable(getattr(self.provider, "start", None))
+        begins = (getattr(self.provider, name, None) for name in ("start", "subscribe"))
+        self._is_started = not any(map(callable, begins))
 
     def send(
         self, request: LookupRequest, patience: float, done: Callable[[Any], None]
@@ -189,10 +193,29 @@ class Source:
             return
         with self._start_lock:
             if not self._is_started:
-                begun = self.provider.start()
-                if inspect.isawaitable(begun):
-                    self.await_(begun, 5.0)
+                for begin in self._beginnings():
+                    begun = begin()
+                    if inspect.isawaitable(begun):
+                        self.await_(begun, 5.0)
                 self._is_started = True
+
+    def _beginnings(self) -> Iterator[Callable[[], Any]]:
+        start = getattr(self.provider, "start", None)
+        if callable(start):
+            yield start
+        subscribe = getattr(self.provider, "subscribe", None)
+        if callable(subscribe):
+            yield lambda: subscribe(lambda subject=None: self.changed(self, subject))
+
+    def status(self) -> str:
+        """
+        Return what the provider says of itself, else how its breaker stands.
+        """
+        ask = getattr(self.provider, "status", None)
+        try:
+            return str(ask()) if callable(ask) else self.breaker.state
+        except Exception as error:  # noqa: BLE001 - a team's own code
+            return type(error).__name__
 
     def await_(self, awaitable: Any, patience: float) -> Any:
         """
@@ -225,10 +248,16 @@ class Source:
         try:
             async with asyncio.timeout(patience):
                 if not self._is_started:
-                    begun = self.provider.start()
-                    if inspect.isawaitable(begun):
-                        await begun
+                    # Before the first await: tasks that come meanwhile find it begun.
                     self._is_started = True
+                    try:
+                        for begin in self._beginnings():
+                            begun = begin()
+                            if inspect.isawaitable(begun):
+                                await begun
+                    except BaseException:
+                        self._is_started = False
+                        raise
                 answer = await self.provider.fetch(request)
         except asyncio.CancelledError:
             answer = ProviderError(ErrorCode.PROVIDER_NOT_READY, "the client was closed")

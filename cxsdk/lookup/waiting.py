@@ -5,15 +5,17 @@ Waiting for flights: on a thread, or on an event loop.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Callable
 
+from cxsdk._guard import caller, voice
 from cxsdk.lookup.ask import Ask
 from cxsdk.lookup.flow import Flow, Steps
 from cxsdk.lookup.loads import Flight, Loads
 
-__all__ = ["adrive", "drive"]
+__all__ = ["adrive", "drive", "warn_of_loop"]
 
 
 def drive(flow: Flow, loads: Loads, asks: list[Ask], seconds: float, began: float) -> None:
@@ -57,6 +59,16 @@ async def adrive(flow: Flow, loads: Loads, asks: list[Ask], seconds: float, bega
         finally:
             # Also where the caller is cancelled: the flights go on for everybody else.
             leave()
+
+
+def warn_of_loop() -> None:
+    """
+    Warn once for each place where a sync call is about to block an event loop.
+    """
+    if asyncio._get_running_loop() is not None:
+        place = caller()
+        words = "cxsdk: context() at %s blocks the event loop; await acontext() there"
+        voice.say(logging.WARNING, f"context:loop:{place}", words, place)
 
 
 def _until(end: float, share: float) -> float:

@@ -10,7 +10,7 @@ from cxsdk.errors import InvalidEventError
 from cxsdk.knowing import ASSURANCES, Subject
 from cxsdk.lookup.answers import Plan
 from cxsdk.lookup.gate import Look
-from cxsdk.lookup.people import People, Person
+from cxsdk.lookup.people import Key, People, Person
 from cxsdk.pipeline.customers import Customers
 
 if TYPE_CHECKING:
@@ -82,6 +82,19 @@ class Whom:
         is_raw = takes == "raw" and person.space == "id"
         also = self._knowledge.also(person.key, raw=is_raw) if self._knowledge.absorbed else ()
         return Subject(person.raw if is_raw else person.key[1], person.space, also)
+
+    def keys_of(self, subject: str, takes: str) -> list[Key]:
+        """
+        Return under which keys a provider's *subject* may be held.
+        """
+        keys: list[Key] = [("anonymous", subject)]
+        if takes == "wire":
+            return [*keys, ("id", subject)]
+        try:
+            known = self.customers.resolve((subject, None, None, None))
+        except InvalidEventError:
+            return keys
+        return keys if known.key is None else [*keys, known.key]
 
     def look(self, sections: Any, purpose: Any, assurance: Any, space: str) -> Look:
         """

@@ -339,6 +339,13 @@ class Capture:
             is_contact = draft.family == "interaction"
             remember(self.memory, draft.known, payload, self._ledger, is_contact=is_contact)
 
+    def listen(self, listener: Listener) -> None:
+        """
+        Have *listener* hear of every event from now on.
+        """
+        self.listeners.append(listener)
+        self._set_plain()
+
     def _unplain(self) -> None:
         self._is_plain = False
 
