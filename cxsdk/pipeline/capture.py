@@ -38,9 +38,8 @@ from cxsdk.typing import Accepted, Dropped, Kind, Lane, Listener, Processor, Spo
 
 __all__ = ["Capture", "diversions", "strictness"]
 
+# That something began says nothing yet; of whom is to be forgotten nothing is remembered.
 _NOT_REMEMBERED = frozenset({"erasure_requested", "started"})
-"""That something began says nothing yet, and would push out what does; of whom is to be forgotten
-nothing is remembered, nor that they asked for it."""
 
 diversions: list[Callable[[bytes], None]] = []
 """While a test captures, events of every client go here instead of into the spool."""
