@@ -113,8 +113,7 @@ class Capture:
         self._is_plain = False
         self._append = spool.append if spool is not None else _nowhere
         self.withdraw = on_withdrawal
-        self.memory: Any = None
-        """A `cxsdk.typing.Memory`, set by whoever answers context lookups; None: nobody does."""
+        self.memory: Any = None  # a `cxsdk.typing.Memory`, where somebody answers lookups
         self._forgotten = Forgotten(clock.monotonic_ns)
         self.contact = ShortWay(self, diversions).take
 
