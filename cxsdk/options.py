@@ -331,7 +331,7 @@ def _plans(_: Any, __: attrs.Attribute[Any], value: Any) -> None:
 
 
 def _words(value: Any) -> Any:
-    return frozenset((value,) if isinstance(value, str) else value)
+    return tuple(sorted({value} if isinstance(value, str) else set(value)))
 
 
 @_group
@@ -375,8 +375,8 @@ class ContextOptions:
     """Event type or family → what its events mean for sections, before the built-in ones; see
     `cxsdk.lookup.reducers`."""
 
-    without_consent: frozenset[str] = attrs.field(
-        default=frozenset({"support", "contract"}), converter=_words
+    without_consent: tuple[str, ...] = attrs.field(
+        default=("contract", "support"), converter=_words
     )
     """Purposes that need no consent; here only a denial of that very purpose withholds anything.
     For every other one consent must be known to be granted."""

@@ -97,10 +97,9 @@ class Engine:
             knowledge.heard,
             strict=settings.strict,
         )
-        self._again = Again(
-            self.people, knowledge, plans.get("consent"), options.without_consent, clock
-        )
-        self._settler = Settler(plans, self.holding, knowledge, options.without_consent, clock)
+        exempt = frozenset(options.without_consent)
+        self._again = Again(self.people, knowledge, plans.get("consent"), exempt, clock)
+        self._settler = Settler(plans, self.holding, knowledge, exempt, clock)
         self._flow = Flow(
             self._settler,
             self.holding,
