@@ -113,7 +113,7 @@ class Settler:
         """
         holding = self._holding
         if not plan.sources:
-            return holding.unknown(plan, Reason.LOCAL)
+            return holding.unknown(plan, Reason.LOCAL, words="no provider has it")
         can_ask = entry is None or now >= entry.retry_at
         if entry is not None and entry.section is not None and now < entry.stale_until:
             if peek or not can_ask:
