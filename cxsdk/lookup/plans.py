@@ -83,6 +83,9 @@ def _chosen(
                 f" {', '.join(sorted(every[wanted].sections))}"
             )
     if not able and not (has_overlay and name in _LOCAL):
-        raise ConfigurationError(f"context.plans[{name!r}]: expected a section that a provider has")
+        known = ", ".join(sorted({one for each in every.values() for one in each.sections}))
+        raise ConfigurationError(
+            f"context.plans[{name!r}]: expected a section that a provider has: {known or 'none'}"
+        )
     chosen = [every[wanted] for wanted in plan.providers] if plan.providers else able
     return tuple(dict.fromkeys(chosen))
