@@ -43,13 +43,13 @@ from cxsdk.config import (
 )
 from cxsdk.errors import ConfigurationError, CXError, InvalidEventError
 from cxsdk.instrument import arg
-from cxsdk.knowing import SectionPlan
 from cxsdk.scope import scope
 from cxsdk.typing import Accepted, DeliveryReport, Dropped, Health
 
 if TYPE_CHECKING:
     from cxsdk import prompts
     from cxsdk.events.model import About, Event, Party
+    from cxsdk.knowing import SectionPlan
 
 interaction = instrument.interaction
 current = instrument.current
@@ -148,6 +148,10 @@ def __getattr__(name: str) -> Any:
         from cxsdk.events import model
 
         return getattr(model, name)
+    if name == "SectionPlan":
+        from cxsdk.knowing import SectionPlan
+
+        return SectionPlan
     if name == "prompts":
         import importlib
 

@@ -13,7 +13,6 @@ from cxsdk._clock import to_ns
 from cxsdk.errors import InvalidEventError
 from cxsdk.instrument.base import Base, Result, verb
 from cxsdk.instrument.facts import Fact
-from cxsdk.remembering import LinkResult
 from cxsdk.scope import as_purposes
 from cxsdk.typing import Accepted, Dropped
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from cxsdk.events.model import Event
     from cxsdk.pipeline.capture import Capture
     from cxsdk.pipeline.customers import Known
+    from cxsdk.remembering import LinkResult
 
 __all__ = ["Identities"]
 
@@ -165,6 +165,8 @@ class Identities(Base):
         apply: Callable[[Any, Any, Any], str],
         more: dict[str, Any],
     ) -> LinkResult:
+        from cxsdk.remembering import LinkResult
+
         done = _Done()
         result = self._say_link(op, keep, absorb, apply, more, done)
         if done.is_asked:
