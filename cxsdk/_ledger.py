@@ -151,6 +151,12 @@ def _stopped(stats: dict[str, Any]) -> Figures:
         yield int(bool(is_stopped)), {"sink": name}
 
 
+def _lookups(stats: dict[str, Any]) -> Figures:
+    for of, counts in stats.get("context", {}).get("counts", {}).items():
+        for what, count in counts.items():
+            yield count, {"of": of, "what": what}
+
+
 def register_metrics(read: Callable[[], dict[str, Any]]) -> None:
     """
     Show *read*'s figures as OpenTelemetry counters and gauges.
@@ -175,3 +181,4 @@ def register_metrics(read: Callable[[], dict[str, Any]]) -> None:
     counter("cxsdk.delivery.decisions", shown(_decisions), description="what delivery decided")
     gauge("cxsdk.delivery.lag", shown(_lag), unit="s", description="since when something waits")
     gauge("cxsdk.delivery.stopped", shown(_stopped), description="1: on hold, or no answer")
+    counter("cxsdk.context", shown(_lookups), description="what lookups and their providers did")

@@ -102,6 +102,7 @@ class Again:
         entries = person.entries.get(look.purpose)
         if (
             ask.word is not None
+            or look.denied  # each of these is counted
             or look.purpose not in self._exempt
             or entries is None
             or person.raw != ask.customer

@@ -345,6 +345,10 @@ class Engine:
 
     def _made(self, ask: Ask, elapsed: float) -> CustomerContext:
         look, found = ask.look, ask.found
+        for name, section in look.denied.items():
+            self.counts.add(section.reason.value, name)
+        if ask.allowed is False:
+            self.counts.add("consent_denied", look.purpose)
         if look.denied or len(found) != len(look.names):
             sections = {name: found.get(name) or look.denied[name] for name in look.names}
         else:

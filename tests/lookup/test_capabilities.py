@@ -237,3 +237,21 @@ def test_stats_say_how_each_provider_is(make: Any) -> None:
     stats = client.stats()["context"]
     assert stats["providers"] == {"a": "replica, 3 s behind", "b": "closed"}
     assert stats["counts"] == {"a": {"loads": 1}, "b": {"loads": 1, "failed": 1}}
+
+
+def test_what_is_withheld_is_counted(make: Any) -> None:
+    """
+    Denied sections are visible as counts: by reason and section, and by purpose for consent.
+    """
+    client = make(
+        Told("crm", {"plan": "x", "health": 1}),
+        plans={"health": SectionPlan(purposes=("contract",))},
+    )
+    for _ in range(3):
+        client.context("u1", sections=("plan", "health"), timeout=30)
+    client.context("u1", sections=("plan",), purpose="marketing")
+    client.context("u1", sections=("plan",), assurance="claimed")
+    counts = client.stats()["context"]["counts"]
+    assert counts["health"] == {"purpose_denied": 3}
+    assert counts["marketing"] == {"consent_denied": 1}
+    assert counts["plan"] == {"assurance_too_low": 1}
