@@ -8,6 +8,7 @@ comes to is stored before it is out of the way, so that nobody asks in between.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -15,12 +16,15 @@ from typing import Any, TypeAlias
 
 import attrs
 
+from cxsdk._guard import voice
 from cxsdk.knowing import ErrorCode, LookupRequest, Reason, Subject
 from cxsdk.lookup.answers import Answer, Plan, shaped, single, total
 from cxsdk.lookup.people import Key, Person
 from cxsdk.lookup.sources import Outcome, Source, outcome_of
 
 __all__ = ["Flight", "Loads"]
+
+_GRACE_S = 1.0
 
 
 class Flight:
@@ -123,14 +127,17 @@ class Loads:
         self.reap()
         joined: list[Flight] = []
         begun: list[Flight] = []
+        now = time.monotonic()
         with self._lock:
             for person, plans in wanted:
                 for plan in plans:
                     key = (person.key, purpose, plan.name)
                     flight = self._flights.get(key)
-                    if flight is None:
+                    if flight is None or flight.expires + _GRACE_S < now:
+                        # One that is long over was cut off by an exception thrown into it.
                         sources = [one for one in plan.sources if person.space in one.spaces]
                         flight = self._flights[key] = Flight(person, purpose, plan, sources)
+                        flight.expires = now + patience
                         begun.append(flight)
                     else:
                         self._count("joined", plan.name)
@@ -206,6 +213,14 @@ class Loads:
     # ---- answers ---------------------------------------------------------------------------------
 
     def _answered(self, job: _Job, answer: Any) -> None:
+        try:
+            self._judge(job, answer)
+        except Exception as error:  # noqa: BLE001 - types of a team's own may raise anything
+            words = f"{job.source.name} answered with {type(error).__name__}"
+            failed = Outcome(Reason.ERROR, code=ErrorCode.PARSE_ERROR, message=words)
+            self._take(job, dict.fromkeys(job.flights, failed))
+
+    def _judge(self, job: _Job, answer: Any) -> None:
         if isinstance(answer, BaseException) and job.is_over:
             return  # was told to the breaker when it was late
         whole = job.source.judge(answer)
@@ -260,9 +275,16 @@ class Loads:
                 self._keep(flight, single(job.source, outcome))
 
     def _finish(self, flight: Flight) -> None:
-        answer = total(flight.plan, flight.outcomes)
-        if not flight.is_void:
-            self._keep(flight, answer)
+        try:
+            answer = total(flight.plan, flight.outcomes)
+            if not flight.is_void:
+                self._keep(flight, answer)
+        except Exception as error:  # noqa: BLE001 - whoever waits must hear of it
+            kind = type(error).__name__
+            voice.say(
+                logging.ERROR, f"context:keep:{kind}", "cxsdk: a section is not kept: %r", error
+            )
+            answer = Answer(Reason.ERROR, code=ErrorCode.GENERAL, message=kind)
         with self._lock:
             flight.answer = answer
             key = (flight.person.key, flight.purpose, flight.plan.name)

@@ -318,3 +318,41 @@ def test_what_is_not_the_providers_fault_opens_no_breaker(make: Any, code: Error
     for n in range(20):
         client.context(f"u{n}", sections=("profile",), timeout=30)
     assert provider.calls == 20
+
+
+# ---- what should not happen ------------------------------------------------------------------
+
+
+def test_a_flight_that_was_cut_off_is_replaced(make: Any) -> None:
+    """
+    An exception thrown into the start of a load does not leave its section unanswered for good.
+    """
+    provider = Told("crm", {"plan": "x"})
+    client = make(provider, provider_timeout=0.01, timeout=0.01)
+    engine = client.lookups()
+    send, engine.loads._send = engine.loads._send, None
+    with pytest.raises(TypeError):
+        engine.loads.start(
+            [(engine.whom.person("u1", None, None)[0], [engine.plans["plan"]])], "support", 0.01
+        )
+    engine.loads._send = send
+    end = time.monotonic() + 20
+    while client.context("u1", sections=("plan",), timeout=0.05)["plan"].value != "x":
+        assert time.monotonic() < end
+
+
+def test_an_answer_that_breaks_when_it_is_looked_at_is_an_error(make: Any) -> None:
+    """
+    A mapping of a team's own that raises ends the call and the worker goes on.
+    """
+
+    class Odd(dict[str, Any]):
+        def get(self, *_: Any) -> Any:
+            raise RuntimeError("u1 is broken")
+
+    provider = Told("crm", lambda _: Odd(), sections=("plan",))
+    client = make(provider, workers=1)
+    for who in ("u1", "u2"):
+        one = client.context(who, sections=("plan",), timeout=30)["plan"]
+        assert (one.reason, one.error_code) == (Reason.ERROR, ErrorCode.PARSE_ERROR)
+        assert who not in one.error_message
