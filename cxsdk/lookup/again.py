@@ -100,8 +100,10 @@ class Again:
         """
         person, look = ask.person, ask.look
         entries = person.entries.get(look.purpose)
+        scope = current_scope.get()
         if (
-            ask.word is not None
+            (scope is not None and scope.assurance is not None)
+            or ask.word is not None
             or look.denied  # each of these is counted
             or look.purpose not in self._exempt
             or entries is None
@@ -116,9 +118,8 @@ class Again:
                 return made
             if entry is not None:
                 until = min(until, entry.fresh_until)
-        if len(person.made) >= _MOST:
-            person.made = {}
-        version = 0 if self._overlay is None else self._overlay.version(person.key)
+        if len(ask.memos) >= _MOST:
+            ask.memos.clear()
         plain = made if made._on_read is None else made.read_by(None)
-        person.made[tuple(said)] = (until, self._knowledge.epoch, version, plain)
+        ask.memos[tuple(said)] = (until, ask.epoch, ask.version, plain)
         return made

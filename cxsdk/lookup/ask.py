@@ -24,14 +24,17 @@ class Ask:
     __slots__ = (
         "allowed",
         "customer",
+        "epoch",
         "flights",
         "found",
         "is_due",
         "look",
+        "memos",
         "missing",
         "person",
         "purposes",
         "refreshing",
+        "version",
         "word",
     )
 
@@ -47,6 +50,12 @@ class Ask:
         self.flights: dict[str, Flight] = {}
         self.allowed: bool | None = True
         """Whether consent allows it; None: that has to be found out first."""
+
+        self.memos = person.made
+        """Where a context made of this may be remembered: what changes meanwhile replaces it."""
+
+        self.epoch = self.version = 0
+        """Of knowledge and journal, when this began."""
 
         self.is_due = False
         """The shared memory has to be read first."""

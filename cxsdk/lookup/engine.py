@@ -80,6 +80,7 @@ class Engine:
         self.sources = tuple(sources)
         self._shared = shared
         self.knowledge = knowledge
+        knowledge.changed = self.drop
         self.plans = plans
         self.shared_memory: Any = None
         """The `SharedMemory`, closed with the engine where *owns_memory*."""

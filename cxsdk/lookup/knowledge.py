@@ -71,8 +71,11 @@ class Knowledge:
         self.tombstones = tombstones
         self.links = Links()
         self.absorbed = self.links.absorbed
+        self.changed: Callable[[Key], None] = lambda _: None
+        """Drops what is held under a key; the engine puts its own here."""
+
         self.epoch = 0
-        """Changes with every tombstone: what was made before may not be given any more."""
+        """Changes with every tombstone and link: what was made before is not given any more."""
 
         self._capture = capture
         self._now: Callable[[], float] = lambda: clock.time_ns() / 1e9
@@ -177,9 +180,13 @@ class Knowledge:
         """
         keeping, absorbed = (_known(raw, wire) for raw, wire in (keep, absorb))
         refusal = self.links.link(keeping, absorbed)
-        if not refusal and self.recall is not None:
-            self.recall.overlay.rekey(absorbed.key, self.links.absorbed[absorbed.key].key)
-        return refusal
+        if refusal:
+            return refusal
+        kept = self.links.absorbed[absorbed.key].key
+        if self.recall is not None:
+            self.recall.overlay.rekey(absorbed.key, kept)
+        self._renew(kept, absorbed.key)
+        return ""
 
     def unlink(self, absorb: tuple[Any, Wire]) -> bool:
         """
@@ -189,7 +196,17 @@ class Knowledge:
         found = self.links.unlink(key)
         if self.recall is not None:
             self.recall.overlay.unlink(key)
+        if found is not None:
+            self._renew(found.key, key)
         return found is not None
+
+    def _renew(self, *keys: Key) -> None:
+        """
+        Have asked for again what is held under *keys*: it was of somebody else.
+        """
+        self.epoch += 1
+        for key in keys:
+            self.changed(key)
 
     # ---- who is to be forgotten ----------------------------------------------------------------
 

@@ -51,6 +51,9 @@ class Settler:
         Settle *ask* as far as memory goes.
         """
         knowledge, person, look = self._knowledge, ask.person, ask.look
+        ask.epoch = knowledge.epoch
+        if knowledge.overlay is not None:
+            ask.version = knowledge.overlay.version(person.key)
         if knowledge.forgotten and knowledge.is_forgotten(person.key):
             ask.end(Reason.FORGOTTEN)
             return

@@ -88,6 +88,23 @@ def test_a_section_can_want_a_second_factor(make: Any) -> None:
         assert client.context(sections=("accounts",), timeout=30)["accounts"].value == (1,)
 
 
+def test_what_was_shown_to_a_second_factor_is_not_shown_without(make: Any) -> None:
+    """
+    A context made under one scope is not given again outside of it, nor under another.
+    """
+    client = make(
+        Told("bank", {"accounts": [1]}), plans={"accounts": SectionPlan(min_assurance="verified")}
+    )
+    for _ in range(3):
+        with cx.scope(customer="u1", assurance="verified"):
+            shown = client.context("u1", sections=("accounts",), timeout=30)["accounts"]
+        assert shown.value == (1,)
+        assert client.context("u1", sections=("accounts",))["accounts"].value is None
+        assert client.peek("u1", sections=("accounts",))["accounts"].value is None
+        with cx.scope(customer="u1", assurance="claimed"):
+            assert client.context("u1", sections=("accounts",))["accounts"].value is None
+
+
 def test_a_visitor_is_asked_about_only_where_a_provider_knows_visitors(make: Any) -> None:
     """
     Providers that do not take anonymous ids are not asked, and it is said.

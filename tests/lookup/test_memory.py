@@ -136,6 +136,26 @@ def test_linked_ids_are_one_customer_until_they_are_unlinked(make: Any) -> None:
     assert client.context("old", sections=("plan",), timeout=30)["plan"].value == "old"
 
 
+def test_a_link_holds_also_for_what_was_just_asked(make: Any) -> None:
+    """
+    What was held of either id before a link, or under it, is not given after it, or after its end.
+    """
+    provider = Told("crm", lambda r: {one.id: {"plan": [one.id, *one.also]} for one in r.subjects})
+    provider.sections = frozenset({"plan"})
+    client = make(provider)
+
+    def plan(who: str) -> Any:
+        for _ in range(3):
+            ctx = client.context(who, sections=("plan",), timeout=30)
+        return ctx["plan"].value
+
+    assert (plan("new"), plan("old")) == (("new",), ("old",))
+    client.link(keep="new", absorb="old")
+    assert plan("old") == plan("new") == ("new", "old")
+    client.unlink(keep="new", absorb="old")
+    assert (plan("new"), plan("old")) == (("new",), ("old",))
+
+
 def test_links_say_why_they_are_refused(make: Any) -> None:
     """
     A typed result and never silence: same, already linked, of another customer, junk, not linked.
