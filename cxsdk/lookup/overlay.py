@@ -18,6 +18,7 @@ from cxsdk._clock import Clock
 from cxsdk._guard import voice
 from cxsdk.lookup.asks import Asks
 from cxsdk.lookup.journal import OVERHEAD, SIZE, Journal
+from cxsdk.lookup.journals import Journals, Key, subject_of
 from cxsdk.lookup.laying import overlaid
 from cxsdk.lookup.publisher import Publisher
 from cxsdk.lookup.reading import Reading, Readings, follow
@@ -26,22 +27,9 @@ from cxsdk.remembering import Remembered, SharedMemory, Told
 
 __all__ = ["Key", "Overlay", "overlaid", "subject_of"]
 
-Key = tuple[str, str]
-"""(``id`` or ``anonymous``, id as events carry it)."""
-
 _PROMPT = re.compile(rb'"type":"[^"]*\.prompt\.[a-z_]+\.v\d+"')
 _HEAD = 1024
 _MOST_WANTED = 200
-_CHANCES = 4
-
-
-def subject_of(key: Key) -> str:
-    """
-    Return an opaque name of *key* for a shared memory, where the client gives none of its own.
-    """
-    import hashlib
-
-    return hashlib.blake2b("\0".join(key).encode(), digest_size=16).hexdigest()
 
 
 class Overlay:
@@ -101,10 +89,9 @@ class Overlay:
 
     def _begin_process(self) -> None:
         self._lock = threading.RLock()
-        self._journals: OrderedDict[Key, Journal] = OrderedDict()
+        self._journals = Journals(self._make, self._max_customers, self._max_bytes, self._lost)
         self._aliases: OrderedDict[Key, Key] = OrderedDict()
         self._absorbed: dict[Key, set[Key]] = {}
-        self._bytes = self._evicted = 0
         self._readings = Readings(self._max_customers)
         self._erased: OrderedDict[Key, None] = OrderedDict()
         self._wanted: set[Key] = set()
@@ -119,6 +106,14 @@ class Overlay:
             with _fork.own_lock():
                 if self._generation != _fork.current():
                     self._begin_process()
+
+    def _make(self) -> Journal:
+        return Journal(self._most, self._versions, self._reducers, self._note)
+
+    def _lost(self, key: Key) -> None:
+        # It was not only the memory's word that went: it has to be asked again.
+        self._readings.drop(key)
+        self._note("memory_evicted")
 
     # ---- what happens here ----------------------------------------------------------------
 
@@ -136,50 +131,21 @@ class Overlay:
         with self._lock:
             if self._aliases:
                 key = self._aliases.get(key, key)
-            journal = self._journals.get(key)
+            journals = self._journals
+            journal = journals.get(key)
             if journal is None:
-                journal = self._open(key)
+                journal = journals.open(key)
             shelf = journal.contacts if is_interaction else journal.facts
             shelf.append([payload, ends, size, None])
             if len(shelf) > self._most:
                 size -= shelf.pop(0)[SIZE]
             journal.memo = None
             journal.is_used = True
-            self._bytes += size
-            if self._bytes > self._max_bytes:
-                self._shrink()
+            journals.bytes += size
+            if journals.bytes > self._max_bytes:
+                journals.shrink()
         if self._publisher is not None:
             self._publisher.put(key, payload, is_interaction)
-
-    def _open(self, key: Key) -> Journal:
-        journal = Journal(self._most, self._versions, self._reducers, self._note)
-        self._journals[key] = journal
-        if len(self._journals) > self._max_customers:
-            self._evict()
-        return journal
-
-    def _shrink(self) -> None:
-        while self._bytes > self._max_bytes and len(self._journals) > 1:
-            self._evict()
-        if self._bytes > self._max_bytes:
-            last = next(iter(self._journals.values()))
-            while self._bytes > self._max_bytes and len(last):
-                self._bytes -= last.shorten()
-
-    def _evict(self) -> None:
-        for _ in range(_CHANCES):
-            key = next(iter(self._journals))
-            journal = self._journals[key]
-            if not journal.is_used:
-                break
-            journal.is_used = False
-            self._journals.move_to_end(key)
-        del self._journals[key]
-        self._bytes -= journal.size
-        self._evicted += 1
-        # It was not only the memory's word that went: it has to be asked again.
-        self._readings.drop(key)
-        self._note("memory_evicted")
 
     def journal(self, key: Key) -> Journal | None:
         """
@@ -191,7 +157,7 @@ class Overlay:
             journal = self._journals.get(key)
             if journal is None:
                 return None
-            self._bytes -= journal.prune(self._now())
+            self._journals.bytes -= journal.prune(self._now())
             if not len(journal):
                 del self._journals[key]
                 return None
@@ -345,10 +311,8 @@ class Overlay:
         if journal is None:
             if not events:
                 return
-            journal = self._open(key)
-        self._bytes += journal.load(events)
-        if self._bytes > self._max_bytes:
-            self._shrink()
+            journal = self._journals.open(key)
+        self._journals.grow(journal.load(events))
 
     def is_forgotten(self, key: Key) -> bool:
         """
@@ -378,9 +342,9 @@ class Overlay:
             moved = self._journals.pop(absorb, None)
             count = 0 if moved is None else len(moved)
             if moved is not None:
-                self._bytes -= moved.size
-                journal = self._journals.get(keep) or self._open(keep)
-                self._bytes += journal.absorb(moved)
+                self._journals.bytes -= moved.size
+                journal = self._journals.get(keep) or self._journals.open(keep)
+                self._journals.bytes += journal.absorb(moved)
             self._readings.drop(absorb)
             self._readings.drop(keep)
         if self.asks is not None:
@@ -442,7 +406,7 @@ class Overlay:
         count = 0 if self.asks is None else self.asks.forget([key])
         if journal is None:
             return count
-        self._bytes -= journal.size
+        self._journals.bytes -= journal.size
         return count + len(journal)
 
     # ---- ends -----------------------------------------------------------------------------
@@ -475,8 +439,8 @@ class Overlay:
             return {
                 "customers": len(self._journals),
                 "events": sum(map(len, self._journals.values())),
-                "bytes": self._bytes,
-                "evicted": self._evicted,
+                "bytes": self._journals.bytes,
+                "evicted": self._journals.evicted,
                 "linked": len(self._aliases),
                 "publisher": {} if self._publisher is None else self._publisher.stats(),
             }
