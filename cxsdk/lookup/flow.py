@@ -14,6 +14,7 @@ from cxsdk.lookup.answers import Plan
 from cxsdk.lookup.ask import Ask
 from cxsdk.lookup.holding import Holding
 from cxsdk.lookup.loads import Flight, Loads
+from cxsdk.lookup.people import Key
 from cxsdk.lookup.section import Section
 from cxsdk.lookup.settler import Settler
 from cxsdk.lookup.sources import Source
@@ -78,10 +79,8 @@ class Flow:
             self._decide(ask)
         wanted = [(ask.person, tuple(ask.missing)) for ask in asks if ask.missing]
         flights = loads.start(wanted, purpose, patience) if wanted else []
-        for flight in flights:
-            for ask in asks:
-                if ask.person.key == flight.person.key:
-                    ask.flights[flight.plan.name] = flight
+        if flights:
+            _hand_out(flights, asks)
         if loading or flights:
             yield [*loading, *flights], 1.0
         for ask in asks:
@@ -138,3 +137,13 @@ class Flow:
         self._count("timeout", plan.name)
         code = ErrorCode.DEADLINE_EXCEEDED
         return holding.unknown(plan, Reason.TIMEOUT, code, "nobody answered in time")
+
+
+def _hand_out(flights: list[Flight], asks: list[Ask]) -> None:
+    # By key: each flight held against each of a thousand questions took longer than the flights.
+    whose: dict[Key, list[Ask]] = {}
+    for ask in asks:
+        whose.setdefault(ask.person.key, []).append(ask)
+    for flight in flights:
+        for ask in whose.get(flight.person.key, ()):
+            ask.flights[flight.plan.name] = flight
