@@ -18,6 +18,7 @@ import msgspec
 __all__ = [
     "LISTS",
     "RECORDS",
+    "UNCHANGING",
     "Commitment",
     "Consent",
     "ConsentState",
@@ -329,10 +330,16 @@ LISTS: dict[str, type[Item]] = {
 """Typed sections that are many, the newest first."""
 
 
+UNCHANGING = frozenset({str, int, float, bool, type(None), datetime})
+"""Types of which nobody can change anything."""
+
+
 def freeze(value: Any) -> Any:
     """
     Return plain data that nobody can change: mappings as views of copies, lists as tuples.
     """
+    if type(value) in UNCHANGING:
+        return value  # most are, and asking an abstract class costs ten times as much
     if isinstance(value, Mapping):
         return MappingProxyType({key: freeze(item) for key, item in value.items()})
     if isinstance(value, (list, tuple)):

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from cxsdk.lookup.items import LISTS, Consent, ConsentState, Item, Profile, freeze
+from cxsdk.lookup.items import LISTS, UNCHANGING, Consent, ConsentState, Item, Profile, freeze
 
 __all__ = ["Noticed", "overlaid"]
 
@@ -116,9 +116,15 @@ def _laid(cls: type[Item], item: Item | None, data: Mapping[str, Any]) -> Item |
     except (msgspec.ValidationError, TypeError):
         return item  # a reducer of the team's gave something else
     names = [name for name in cls.__struct_fields__ if name in data and name != "local"]
-    fields = {name: freeze(getattr(seen, name)) for name in names}
     if item is None:
-        return msgspec.structs.replace(seen, **fields, local=True)
+        # Nobody else has *seen* yet: it is finished in place, a third of the price of a copy.
+        for name in names:
+            value = getattr(seen, name)
+            if type(value) not in UNCHANGING:
+                msgspec.structs.force_setattr(seen, name, freeze(value))
+        msgspec.structs.force_setattr(seen, "local", True)
+        return seen
+    fields = {name: freeze(getattr(seen, name)) for name in names}
     if all(getattr(item, name) == fields[name] for name in names):
         return item
     return msgspec.structs.replace(item, **fields, local=True)
