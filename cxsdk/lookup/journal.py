@@ -30,6 +30,17 @@ _UNREADABLE = object()
 _json = msgspec.json.Decoder()
 
 
+class _Data(msgspec.Struct):
+    interaction_id: str | None = None
+
+
+class _Brief(msgspec.Struct):
+    data: _Data
+
+
+_brief = msgspec.json.Decoder(_Brief)
+
+
 class Seen(NamedTuple):
     """
     One event, read.
@@ -273,11 +284,22 @@ class Journal:
         Return the id of the last contact, or None.
         """
         for each in reversed(self.contacts.copy()):
-            seen = self._see(each)
-            if seen is not None and seen.interaction_id is not None:
-                return seen.interaction_id
+            found = _interaction_of(each)
+            if found is not None:
+                return found
         contacts = [seen for seen in self._all() if any(s == "interactions" for s, _ in seen[3])]
         return contacts[-1].interaction_id if contacts else None
+
+
+def _interaction_of(each: Entry) -> str | None:
+    # Without its meaning: this is in an emit, where what is read in full may never be looked at.
+    seen = each[READ]
+    if seen is None:
+        try:
+            return _brief.decode(each[PAYLOAD]).data.interaction_id
+        except (msgspec.DecodeError, ValueError):
+            return None
+    return None if seen is _UNREADABLE else seen.interaction_id
 
 
 def _size(entries: Iterable[Entry]) -> int:

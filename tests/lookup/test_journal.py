@@ -146,6 +146,27 @@ def test_the_last_interaction_is_the_last_that_can_be_read() -> None:
     assert "i1" == journal.last_interaction()
 
 
+def test_the_last_interaction_is_found_without_what_it_means() -> None:
+    """It is asked for in an emit, which pays for no reducer; who looks later, does."""
+    asked: list[str] = []
+
+    def reducer(event: Any) -> Any:
+        asked.append(event["id"])
+        return ()
+
+    overlay = Overlay(FakeClock(), reducers={"interaction": reducer})
+    overlay.tap(KEY, wires.contact("i1", 1), True)
+    overlay.tap(KEY, b'{"data": 1}', True)
+    journal = overlay.journal(KEY)
+    assert journal is not None
+
+    assert "i1" == journal.last_interaction()
+    assert [] == asked
+    journal.changes("interactions")
+    assert 1 == len(asked)
+    assert "i1" == journal.last_interaction()
+
+
 def test_the_events_can_be_had_as_they_were() -> None:
     """An export shows each event once and whole, also after it was read."""
     overlay = Overlay(FakeClock())
