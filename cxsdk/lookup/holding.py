@@ -89,7 +89,7 @@ class Holding:
             entry.stale_until = entry.fresh_until + said.stale_for
             if plan.name == "consent" and _is_granted(entry.section.value):
                 entry.stale_until = min(entry.stale_until, now + _GRANT_S)
-            entry.versions = dict(answer.versions or (held.versions if held else {}))
+            entry.versions = answer.versions or (held.versions if held else entry.versions)
         elif answer.reason is Reason.NOT_FOUND:
             entry.section = self.partly(plan, answer)
             entry.fresh_until = entry.stale_until = now + said.negative_ttl

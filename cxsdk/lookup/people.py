@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from cxsdk.knowing import Space
@@ -17,6 +19,8 @@ Key: TypeAlias = tuple[str, str]
 """Space and id as events carry it: what caches, overlay and tombstones go by."""
 
 _CHANCES = 64
+_NO_VERSIONS: Mapping[str, str] = MappingProxyType({})
+"""One for all: most entries have none, and there are many entries."""
 
 
 class Entry:
@@ -52,7 +56,7 @@ class Entry:
     seen: int
     """The journal's version when "there is nothing" was found out."""
 
-    versions: dict[str, str]
+    versions: Mapping[str, str]
     """Provider → what it calls this version of its answer."""
 
     def __init__(self) -> None:
@@ -60,7 +64,7 @@ class Entry:
         self.fresh_until = self.stale_until = self.retry_at = 0.0
         self.is_negative = False
         self.seen = 0
-        self.versions = {}
+        self.versions = _NO_VERSIONS
 
 
 class Person:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from cxsdk._guard import caller, voice
@@ -20,6 +21,8 @@ T = TypeVar("T")
 
 KNOWN = frozenset({Reason.RESOLVED, Reason.CACHED, Reason.STALE, Reason.DEFAULT, Reason.NOT_FOUND})
 """Reasons under which the value is all there is, as far as the source knows."""
+
+_NO_PROVENANCE: Mapping[str, str] = MappingProxyType({})
 
 
 class Section(Generic[T]):
@@ -102,7 +105,7 @@ class Section(Generic[T]):
         self.error_code = error_code
         self.error_message = error_message
         self.truncated = truncated
-        self.provenance = provenance or {}
+        self.provenance = provenance or _NO_PROVENANCE
         self.known = reason in KNOWN
         self._strict = strict
 
