@@ -185,7 +185,9 @@ class Engine:
             made = self._again.find(customer, said)
             if made is not None:
                 return made
-            return self._made(self._ask(customer, *said, peek=True), 0.0)
+            ask = self._ask(customer, *said, peek=True)
+            made = self._made(ask, 0.0)
+            return self._again.keep(ask, said, made) if ask.is_settled else made
         except Exception as error:  # noqa: BLE001 - judged in there
             return self._failed(customer, said, error)
 
@@ -351,7 +353,9 @@ class Engine:
         if ask.allowed is False:
             self.counts.add("consent_denied", look.purpose)
         if look.denied or len(found) != len(look.names):
-            sections = {name: found.get(name) or look.denied[name] for name in look.names}
+            # Not by truth: a section that is empty or not known has none.
+            denied = look.denied
+            sections = {n: found[n] if n in found else denied[n] for n in look.names}
         else:
             sections = found
         interaction = current_interaction.get()

@@ -91,7 +91,11 @@ class Settler:
                     section = self._holding.laid(plan, section, None, journal)
             if section is None:
                 ask.missing.append(plan)
-            else:
+                if peek:
+                    # Of "there is nothing" only what happened since is left.
+                    section = self._holding.unknown(plan, Reason.NOT_REQUESTED)
+                    section = self._holding.laid(plan, section, None, journal)
+            if section is not None:
                 found[plan.name] = section
 
     def _fresh(self, key: Key, plan: Plan, entry: Entry, journal: Any) -> Section[Any] | None:

@@ -45,6 +45,20 @@ def test_the_provider_is_told_the_purpose_and_purposes_are_cached_apart(make: An
     assert [request.purpose for request in provider.requests] == ["contract", "support"]
 
 
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_section_that_is_refused_takes_no_empty_one_with_it(make: Any, strict: bool) -> None:
+    """
+    "There are no problems" stands beside PURPOSE_DENIED, fetched and from memory.
+    """
+    provider = Told("crm", {"health": {"x": 1}, "problems": []})
+    plans = {"health": SectionPlan(purposes=("contract",))}
+    client = make(provider, plans=plans, client={"strict": strict})
+    for reason in (Reason.RESOLVED, Reason.CACHED):
+        ctx = client.context("u1", sections=("problems", "health"), timeout=30)
+        assert ctx.reasons == {"problems": reason, "health": Reason.PURPOSE_DENIED}
+        assert ctx.problems.any() is False
+
+
 # ---- assurance -----------------------------------------------------------------------------
 
 

@@ -62,6 +62,37 @@ def test_only_what_was_seen_here_is_not_all_there_is(make: Any) -> None:
     assert (ctx.problems.any(), ctx.problems.known, ctx.feedback.any()) == (True, False, None)
 
 
+def test_peek_shows_what_happened_since_there_was_nothing(make: Any) -> None:
+    """
+    LOCAL, and the next lookup asks the provider all the same.
+    """
+    provider = Told("crm", lambda request: {}, sections=("problems",))
+    client = make(provider)
+    named = ("problems",)
+    assert client.context("u1", sections=named, timeout=30).problems.reason is Reason.NOT_FOUND
+    client.problem("slow", customer="u1", severity="minor")
+    for _ in range(2):
+        peeked = client.peek("u1", sections=named).problems
+        assert (peeked.reason, [one.problem for one in peeked]) == (Reason.LOCAL, ["slow"])
+    assert provider.calls == 1
+    client.context("u1", sections=named, timeout=30)
+    assert provider.calls == 2
+
+
+def test_what_peek_made_is_given_again_until_something_happens(make: Any) -> None:
+    """
+    The same object, and another one after an event.
+    """
+    client = make(Told("crm", {"problems": []}))
+    named = ("problems",)
+    client.context("u1", sections=named, timeout=30)
+    first = client.peek("u1", sections=named)
+    assert client.peek("u1", sections=named) is first
+    assert client.context("u1", sections=named) is first
+    client.problem("slow", customer="u1", severity="minor")
+    assert [one.problem for one in client.peek("u1", sections=named).problems] == ["slow"]
+
+
 def test_a_warranty_is_found_before_it_ends_and_is_never_broken(make: Any) -> None:
     """
     In force, expiring within 30 days, and after its end expired.
