@@ -214,7 +214,7 @@ def hot_ways(clients: Clients) -> dict[str, Way]:
             clients.make(*_three()), ("interactions",)
         ),
         "context, a shared memory": _each(lambda: sharing.context("u1", sections=_ONE)),
-        "context, inside an interaction": _inside(_each(lambda: cx.context("u1", sections=_ONE))),
+        "context, inside an interaction": _inside(_each(lambda: cx.context("h-1", sections=_ONE))),
         "peek": _each(lambda: cx.peek("u1", sections=_ONE)),
         "contexts of 100, each": lambda count: hundred(max(1, count // 100)) / 100,
     }
@@ -228,7 +228,7 @@ def hot_ways(clients: Clients) -> dict[str, Way]:
 
 def _inside(way: Way) -> Way:
     def inside(count: int) -> float:
-        with cx.interaction("desk.call", customer="u1"):
+        with cx.interaction("desk.call", customer="h-1"):
             return way(count)
 
     return inside
