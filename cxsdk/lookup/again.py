@@ -50,6 +50,7 @@ class Again:
         self._people = people
         self._knowledge = knowledge
         self._overlay = knowledge.overlay
+        self._is_shared = knowledge.is_shared
         self._gates = () if consent is None else (consent,)
         self._exempt = exempt
         self._monotonic = clock.monotonic
@@ -88,7 +89,7 @@ class Again:
             return False
         overlay = self._overlay
         if overlay is not None and (
-            overlay.moved(person.key, memo[2]) or (overlay.is_shared and overlay.is_due(person.key))
+            overlay.moved(person.key, memo[2]) or (self._is_shared and overlay.is_due(person.key))
         ):
             return False
         scope = current_scope.get()

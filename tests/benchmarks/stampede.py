@@ -203,8 +203,8 @@ def table() -> list[str]:
     head = ["", *SCENARIOS, "first caller cancelled"]
     lines = [head, ["---"] * len(head)]
     installed = versions()
-    own = [_cell(own(each, is_async=False)) for each in SCENARIOS]
-    lines.append(["cxsdk, threads", *own, "–"])
+    ours = [_cell(own(each, is_async=False)) for each in SCENARIOS]
+    lines.append(["cxsdk, threads", *ours, "–"])
     for label, (package, make) in THREADS.items():
         if package in installed:
             cells = [_cell(threads(make, each)) for each in SCENARIOS]
