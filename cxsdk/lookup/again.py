@@ -105,6 +105,7 @@ class Again:
         if (
             (scope is not None and scope.assurance is not None)
             or ask.word is not None
+            or not ask.is_settled
             or look.denied  # each of these is counted
             or look.purpose not in self._exempt
             or entries is None

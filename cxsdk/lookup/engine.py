@@ -186,8 +186,7 @@ class Engine:
             if made is not None:
                 return made
             ask = self._ask(customer, *said, peek=True)
-            made = self._made(ask, 0.0)
-            return self._again.keep(ask, said, made) if ask.is_settled else made
+            return self._again.keep(ask, said, self._made(ask, 0.0))
         except Exception as error:  # noqa: BLE001 - judged in there
             return self._failed(customer, said, error)
 
@@ -347,17 +346,14 @@ class Engine:
     # ---- what comes of it ----------------------------------------------------------------------
 
     def _made(self, ask: Ask, elapsed: float) -> CustomerContext:
-        look, found = ask.look, ask.found
+        look, sections = ask.look, ask.found
         for name, section in look.denied.items():
             self.counts.add(section.reason.value, name)
         if ask.allowed is False:
             self.counts.add("consent_denied", look.purpose)
-        if look.denied or len(found) != len(look.names):
-            # Not by truth: a section that is empty or not known has none.
-            denied = look.denied
-            sections = {n: found[n] if n in found else denied[n] for n in look.names}
-        else:
-            sections = found
+        if look.denied or len(sections) != len(look.names):
+            every = look.denied | sections
+            sections = {name: every[name] for name in look.names}
         interaction = current_interaction.get()
         on_read = None
         if interaction is not None:
