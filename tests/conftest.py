@@ -9,11 +9,16 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
+import hypothesis
 import pytest
 
 from cxsdk import _default, _exit, _guard
 
 pytest_plugins = ["pytester"]
+
+# A machine that others use is slow at times; no test here is about time.
+hypothesis.settings.register_profile("cxsdk", deadline=None)
+hypothesis.settings.load_profile("cxsdk")
 
 
 @pytest.fixture(autouse=True)

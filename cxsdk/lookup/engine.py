@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cxsdk import _fork
@@ -25,7 +25,7 @@ from cxsdk.lookup.context import CustomerContext
 from cxsdk.lookup.counts import Counts
 from cxsdk.lookup.flow import Flow
 from cxsdk.lookup.holding import Holding
-from cxsdk.lookup.loads import Flight, Loads
+from cxsdk.lookup.loads import Loads
 from cxsdk.lookup.people import Key, People
 from cxsdk.lookup.section import section_of
 from cxsdk.lookup.settler import Settler
@@ -119,7 +119,7 @@ class Engine:
             source.changed = self._changed
             source.begin_process(self.loop)
         self.people.renew()
-        self.loads = Loads(self.holding.keep, self.whom.subject, _version, self.counts.add)
+        self.loads = Loads(self.holding.keep, self.whom.subject, self.counts.add)
         self.helpers = Pool("helper", 2)
         self.applying = Applying(self.sources, self.counts.add)
         self._is_closed = False
@@ -198,14 +198,14 @@ class Engine:
         in batches.
         """
         began = time.monotonic()
-        asks, made = self._asks(customers, said)
-        open_ones = [ask for ask in asks.values() if not ask.is_settled]
+        found = self._asks(customers, said)
+        open_ones = [one for one in found.values() if isinstance(one, Ask) and not one.is_settled]
         if open_ones:
             warn_of_loop()
             self._guarded(
                 lambda: drive(self._flow, self.loads, open_ones, self._seconds(timeout), began)
             )
-        return self._all_made(asks, made, began)
+        return self._all_made(found, began)
 
     async def acontexts(
         self,
@@ -217,33 +217,37 @@ class Engine:
         Like `contexts`, without blocking the event loop.
         """
         began = time.monotonic()
-        asks, made = self._asks(customers, said)
-        open_ones = [ask for ask in asks.values() if not ask.is_settled]
+        found = self._asks(customers, said)
+        open_ones = [one for one in found.values() if isinstance(one, Ask) and not one.is_settled]
         if open_ones:
             try:
                 await adrive(self._flow, self.loads, open_ones, self._seconds(timeout), began)
             except Exception as error:  # noqa: BLE001 - judged in there
                 self._judge(error)
-        return self._all_made(asks, made, began)
+        return self._all_made(found, began)
 
-    def _asks(
-        self, customers: Iterable[Any], said: Said
-    ) -> tuple[dict[Any, Ask], dict[Any, CustomerContext]]:
-        asks: dict[Any, Ask] = {}
-        failed: dict[Any, CustomerContext] = {}
+    def _asks(self, customers: Iterable[Any], said: Said) -> dict[Any, Ask | CustomerContext]:
+        """
+        Return each customer's question, or its context where no question is open.
+        """
+        found: dict[Any, Ask | CustomerContext] = {}
         for who in itertools.islice(customers, _MOST_AT_ONCE):
             try:
-                asks[who] = self._ask(who, *said)
+                found[who] = self._again.find(who, said) or self._ask(who, *said)
             except Exception as error:  # noqa: BLE001 - judged in there
-                failed[who] = self._failed(who, said, error)
-        return asks, failed
+                made = self._failed(who, said, error)
+                if isinstance(who, Hashable):
+                    found[who] = made
+        return found
 
     def _all_made(
-        self, asks: dict[Any, Ask], failed: dict[Any, CustomerContext], began: float
+        self, found: dict[Any, Ask | CustomerContext], began: float
     ) -> dict[Any, CustomerContext]:
         elapsed = time.monotonic() - began
-        made = {who: self._made(ask, elapsed) for who, ask in asks.items()}
-        return made | failed
+        return {
+            who: self._made(one, elapsed) if isinstance(one, Ask) else one
+            for who, one in found.items()
+        }
 
     def prefetch(self, customer: Any, said: Said) -> bool:
         """
@@ -441,10 +445,3 @@ class Engine:
         self.knowledge.close()
         if self.shared_memory is not None and self.owns_memory:
             self.shared_memory.close()
-
-
-def _version(flight: Flight, source: str) -> str | None:
-    entry = flight.person.entry(flight.purpose, flight.plan.name)
-    if entry is None or entry.section is None or not flight.plan.is_one_by_one:
-        return None
-    return entry.versions.get(source)

@@ -59,6 +59,15 @@ class Flight:
         self.waiters: list[Callable[[], None]] = []
         self.expires = 0.0
 
+    def version(self, source: str) -> str | None:
+        """
+        Return what a provider calls its answer that is held, None where none is.
+        """
+        entry = self.person.entry(self.purpose, self.plan.name)
+        if entry is None or entry.section is None or not self.plan.is_one_by_one:
+            return None
+        return entry.versions.get(source)
+
 
 class _Job:
     """
@@ -90,8 +99,6 @@ class Loads:
 
         ids: a person in the form that a source takes, ``raw`` or ``wire``.
 
-        versions: what is known of a section by its version: (flight, provider) → version.
-
         count: counts something: (what, provider or section).
     """
 
@@ -99,12 +106,10 @@ class Loads:
         self,
         keep: _Keep,
         ids: Ids,
-        versions: Callable[[Flight, str], str | None],
         count: Callable[[str, str], None],
     ) -> None:
         self._keep = keep
         self._ids = ids
-        self._versions = versions
         self._count = count
         self._lock = threading.Lock()
         self._flights: dict[tuple[Key, str, str], Flight] = {}
@@ -188,7 +193,7 @@ class Loads:
         known = {
             key: version
             for key, flight in asked.items()
-            if (version := self._versions(flight, source.name)) is not None
+            if (version := flight.version(source.name)) is not None
         }
         request = LookupRequest(
             subjects=tuple(subjects.values()),

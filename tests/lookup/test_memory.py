@@ -286,6 +286,20 @@ def test_many_are_asked_for_in_batches(make: Any) -> None:
     assert sorted(len(request.subjects) for request in provider.requests) == [20, 40, 40]
 
 
+def test_a_batch_keeps_its_order_and_its_junk(make: Any) -> None:
+    """
+    Ids that are none stand where they were asked for, as errors; what cannot be a key is left out.
+    """
+    client = make(Told("crm", {"plan": "x"}, max_batch=10))
+    found = client.contexts(["u1", "null", ["u2"], "u3", 1.5], sections=("plan",), timeout=30)
+    assert [(who, ctx["plan"].reason) for who, ctx in found.items()] == [
+        ("u1", Reason.RESOLVED),
+        ("null", Reason.ERROR),
+        ("u3", Reason.RESOLVED),
+        (1.5, Reason.ERROR),
+    ]
+
+
 def test_a_forked_child_looks_up_on_its_own(make: Any) -> None:
     """
     After use in the parent, while a call is under way there, a child asks and is answered.
