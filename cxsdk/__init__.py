@@ -74,6 +74,8 @@ prefetch = instrument.prefetch
 invalidate = instrument.invalidate
 forget = instrument.forget
 aforget = instrument.aforget
+carry = instrument.carry
+received = instrument.received
 export = instrument.export
 aexport = instrument.aexport
 
@@ -106,6 +108,7 @@ __all__ = [
     "aflush",
     "aforget",
     "arg",
+    "carry",
     "client",
     "close",
     "commitment",
@@ -134,6 +137,7 @@ __all__ = [
     "promise",
     "prompts",
     "reaction",
+    "received",
     "record",
     "resolved",
     "scope",

@@ -5,7 +5,7 @@ The prompt engine of a client: made at its first use, ended with it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +14,16 @@ from cxsdk._clock import Clock
 from cxsdk._guard import voice
 from cxsdk.config import Settings
 from cxsdk.errors import CXError
+from cxsdk.scope import WireId
 
 if TYPE_CHECKING:
+    from cxsdk.lookup.engine import Engine as Lookups
     from cxsdk.pipeline.capture import Capture
     from cxsdk.prompts.engine import Engine
 
 __all__ = ["Asker"]
+
+_SHARE = 0.6
 
 
 class Asker:
@@ -28,13 +32,20 @@ class Asker:
 
     Args:
         capture: returns the capture in force, None where there is none.
+
+        lookups: returns the engine of lookups, None where there is none.
     """
 
     def __init__(
-        self, settings: Settings, capture: Callable[[], Capture | None], clock: Clock
+        self,
+        settings: Settings,
+        capture: Callable[[], Capture | None],
+        lookups: Callable[[], Lookups | None],
+        clock: Clock,
     ) -> None:
         self._settings = settings
         self._capture = capture
+        self._lookups = lookups
         self._clock = clock
         self._engine: Engine | None = None
 
@@ -51,8 +62,26 @@ class Asker:
 
             with _fork.own_lock():
                 if self._engine is None:
-                    self._engine = open_engine(self._settings, self._capture, self._clock)
+                    self._engine = open_engine(
+                        self._settings, self._capture, self._clock, self._attributes()
+                    )
         return self._engine
+
+    def _attributes(self) -> Callable[[Any], Mapping[str, Any]] | None:
+        """
+        Return what tells rules of a customer: the team's function, else what context knows.
+        """
+        options = self._settings.prompts
+        own = options.attributes
+        if own is not None:
+            # Of a customer that another service named the host's own id is not known.
+            return lambda customer: {} if type(customer) is WireId else own(customer)
+        if "context" not in self._settings.said:
+            return None
+        from cxsdk.lookup.traits import Traits
+
+        # The rest of the decision, the cap store's part of it, has to fit into the deadline too.
+        return Traits(self._lookups, options.purpose, options.deadline * _SHARE)
 
     def warm_up(self) -> None:
         """

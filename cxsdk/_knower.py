@@ -14,8 +14,10 @@ from cxsdk._clock import Clock
 from cxsdk._guard import is_ours, voice
 from cxsdk.config import Settings
 from cxsdk.errors import ConfigurationError, CXError
+from cxsdk.scope import Scope
 
 if TYPE_CHECKING:
+    from cxsdk.lookup.baggage import Carrier
     from cxsdk.lookup.context import CustomerContext
     from cxsdk.lookup.engine import Engine
     from cxsdk.lookup.forgetting import Eraser
@@ -32,7 +34,7 @@ __all__ = ["Knower", "Knowing"]
 class Knowing:
     """
     ``context``, ``acontext``, ``contexts``, ``acontexts``, ``peek``, ``prefetch``, ``invalidate``;
-    ``forget``, ``aforget``, ``export``, ``aexport``.
+    ``carry``, ``received``; ``forget``, ``aforget``, ``export``, ``aexport``.
     """
 
     knower: Knower | None
@@ -193,6 +195,39 @@ class Knowing:
         if engine is not None:
             engine.invalidate(customer, sections)
 
+    # ---- from service to service ---------------------------------------------------------------
+
+    def carry(self, target: str, headers: Any = None) -> dict[str, str]:
+        """
+        Return the headers that tell another service of the team's whom the scope serves:
+        ``httpx.get(url, headers=cx.carry(url))``.
+
+        Only hosts of ``context.carry_to`` are told; for every other one this is empty. Told are
+        the pseudonym, the hashed session, the channel and how sure it is, signed under
+        ``privacy.key`` for five minutes. Never blocks, never raises.
+
+        Args:
+            target: the URL of the request, or its host.
+
+            headers: those that the request has already; baggage among them is kept.
+        """
+        knower = self.knower
+        return {} if knower is None else knower.carry(target, headers)
+
+    def received(self, headers: Any) -> Scope:
+        """
+        Return a scope for whom a request of another service is about:
+        ``with cx.received(request.headers): …``.
+
+        As sure as that service was where its signature holds, else ``claimed``; of headers that say
+        nothing, a scope that says nothing. Never blocks, never raises.
+
+        Args:
+            headers: a mapping, pairs of text or bytes, or a WSGI environ.
+        """
+        knower = self.knower
+        return Scope() if knower is None else knower.received(headers)
+
     # ---- erasure and access -------------------------------------------------------------------
 
     def forget(
@@ -323,6 +358,7 @@ class Knower:
         self._clock = clock
         self.engine: Engine | None = None
         self._is_over = False
+        self._baggage: Carrier | None = None
 
     @property
     def is_wanted(self) -> bool:
@@ -369,6 +405,50 @@ class Knower:
             self._is_over = True
             voice.say(logging.ERROR, "context:none", "cxsdk: nobody is known: %s", error)
             return None
+
+    # ---- from service to service ---------------------------------------------------------------
+
+    def carry(self, target: str, headers: Any) -> dict[str, str]:
+        """
+        Return headers for another service; see `Knowing.carry`.
+        """
+        if not self._settings.context.carry_to or self._settings.disabled:
+            return {}
+        try:
+            return self._carrier().outgoing(target, headers)
+        except Exception as error:  # noqa: BLE001 - judged in there
+            self._say_baggage(error)
+            return {}
+
+    def received(self, headers: Any) -> Scope:
+        """
+        Return a scope of another service's headers; see `Knowing.received`.
+        """
+        try:
+            return self._carrier().incoming(headers)
+        except Exception as error:  # noqa: BLE001 - judged in there
+            self._say_baggage(error)
+            return Scope()
+
+    def _carrier(self) -> Carrier:
+        if self._baggage is None:
+            from cxsdk.lookup.baggage import Carrier
+
+            settings = self._settings
+            self._baggage = Carrier(
+                allow=settings.context.carry_to,
+                key=settings.privacy.key,
+                environment=settings.environment,
+                now=lambda: self._clock.time_ns() / 1e9,
+            )
+        return self._baggage
+
+    @staticmethod
+    def _say_baggage(error: Exception) -> None:
+        if not is_ours(error):
+            raise error
+        said = error if isinstance(error, CXError) else type(error).__name__
+        voice.say(logging.WARNING, "context:baggage", "cxsdk: nobody travels: %s", said)
 
     def attach(self, parts: Parts) -> None:
         """

@@ -135,7 +135,7 @@ class Client(Instrument, Knowing):
             voice.say(logging.WARNING, f"setting:{warning}", "cxsdk: %s", warning)
         self._clock, self._why_off = clock or SystemClock(), ""
         self._processors = processors
-        self.asker = Asker(self.settings, self.capture, self._clock)
+        self.asker = Asker(self.settings, self.capture, self.lookups, self._clock)
         self.knower: Knower = Knower(
             self.settings,
             self.capture,

@@ -251,6 +251,11 @@ class PrivacyOptions:
     or ``drop``."""
 
 
+def _purpose(_: Any, __: attrs.Attribute[Any], value: Any) -> None:
+    if not isinstance(value, str) or len(value) > 40 or not value.isidentifier():
+        raise ConfigurationError(f"purpose: expected a word such as prompts, got {value!r:.60}")
+
+
 def _keys(value: Any) -> Any:
     return (value,) if isinstance(value, (bytes, str)) else tuple(value)
 
@@ -304,7 +309,12 @@ class PromptOptions:
         default=None, validator=attrs.validators.optional(_callable)
     )
     """The host's id of a customer → attributes that eligibility rules look at. Called where a rule
-    needs it, on a thread of the engine's, within *deadline*."""
+    needs it, on a thread of the engine's, within *deadline*. None: what context knows, where
+    ``init(context=…)`` is set."""
+
+    purpose: str = attrs.field(default="prompts", validator=_purpose)
+    """What customers are looked up for where *attributes* is not set and there is context: rules
+    then look at what it knows. Needs consent, unless ``context.without_consent`` names it."""
 
     watch: bool = True
     """Look at live events where a prompt needs it: letters, delays, failures, ``cancel_on``."""
@@ -328,6 +338,20 @@ def _plans(_: Any, __: attrs.Attribute[Any], value: Any) -> None:
     for name, plan in value.items():
         if not hasattr(plan, "negative_ttl"):
             raise ConfigurationError(f"plans[{name!r:.40}]: expected a SectionPlan")
+
+
+def _hosts(value: Any) -> Any:
+    found = (value,) if isinstance(value, str) else tuple(value)
+    for each in found:
+        # An entry that matches nothing, or everything, is a mistake that nobody would see.
+        plain = str(each).removeprefix(".")
+        letters = plain.replace(".", "").replace("-", "").replace("_", "")
+        if not isinstance(each, str) or not (letters.isascii() and letters.isalnum()):
+            raise ConfigurationError(
+                "carry_to: expected hosts such as orders.internal, or .internal for all below it,"
+                f" without scheme, port and path, got {each!r:.60}"
+            )
+    return tuple(each.lower().removesuffix(".") for each in found)
 
 
 def _words(value: Any) -> Any:
@@ -380,6 +404,10 @@ class ContextOptions:
     )
     """Purposes that need no consent; here only a denial of that very purpose withholds anything.
     For every other one consent must be known to be granted."""
+
+    carry_to: tuple[str, ...] = attrs.field(default=(), converter=_hosts)
+    """Hosts that `carry` names the customer to, by pseudonym: ``orders.internal``, or ``.internal``
+    for all below it. Every other host gets nothing."""
 
     suppress_for: float = attrs.field(default=90 * 86400.0, validator=_positive)
     """Seconds after `forget` in which events about the customer are dropped."""

@@ -10,7 +10,15 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, TypedDict, Unpack
 
-__all__ = ["Scope", "as_purposes", "current_interaction", "current_scope", "is_other", "scope"]
+__all__ = [
+    "Scope",
+    "WireId",
+    "as_purposes",
+    "current_interaction",
+    "current_scope",
+    "is_other",
+    "scope",
+]
 
 Where = tuple[str | None, str | None, str | None, str | None, str | None]
 """(channel, medium, location, locale, tz)"""
@@ -23,6 +31,37 @@ NOBODY: Who = (None, None, None, None)
 
 current_scope: ContextVar[Scope | None] = ContextVar("cxsdk_scope", default=None)
 current_interaction: ContextVar[Any] = ContextVar("cxsdk_interaction", default=None)
+
+
+class WireId:
+    """
+    A customer or a session as the wire knows them, received from another service: what the host
+    itself calls them is not known here. In place of the host's id in a scope. Immutable.
+
+    Not text, and equal to none: whoever gets hold of a pseudonym and gives it as an id is somebody
+    else than the one that it stands for.
+
+    Args:
+        text: in wire form; whoever makes one has checked it.
+    """
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __str__(self) -> str:
+        return self._text
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is WireId and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash((WireId, self._text))
+
+    def __repr__(self) -> str:
+        # No id: scopes end up in logs.
+        return "<WireId>"
 
 
 def is_other(customer: Any, before: Any) -> bool:

@@ -12,6 +12,7 @@ from cxsdk.lookup.gate import Look
 from cxsdk.lookup.loads import Flight
 from cxsdk.lookup.people import Person
 from cxsdk.lookup.section import Section, section_of
+from cxsdk.scope import WireId
 
 __all__ = ["Ask"]
 
@@ -103,5 +104,7 @@ class Ask:
 def _is_scopes(person: Person, scope: Any) -> bool:
     customer = scope.who[0]
     if person.space == "id":
+        if type(customer) is WireId:
+            return str(customer) == person.key[1]
         return customer is not None and str(customer) == person.raw
     return customer is None

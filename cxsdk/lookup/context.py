@@ -34,7 +34,16 @@ class CustomerContext:
     for is there too, as `Reason.NOT_REQUESTED`.
     """
 
-    __slots__ = ("_on_read", "_sections", "_strict", "assurance", "customer", "elapsed", "purpose")
+    __slots__ = (
+        "_on_read",
+        "_sections",
+        "_strict",
+        "assurance",
+        "customer",
+        "elapsed",
+        "purpose",
+        "wire_id",
+    )
 
     customer: Any
     """The id that was asked for."""
@@ -43,6 +52,9 @@ class CustomerContext:
     assurance: str
     elapsed: float
     """Seconds that the lookup took; 0 where all was in memory."""
+
+    wire_id: str
+    """The id as events carry it, a pseudonym where a key is set; empty where there is none."""
 
     def __init__(
         self,
@@ -54,6 +66,7 @@ class CustomerContext:
         elapsed: float = 0.0,
         strict: bool = False,
         on_read: Callable[[], None] | None = None,
+        wire_id: str = "",
     ) -> None:
         self.customer = customer
         self.purpose = purpose
@@ -62,6 +75,7 @@ class CustomerContext:
         self._sections = sections
         self._strict = strict
         self._on_read = on_read
+        self.wire_id = wire_id
 
     # ---- sections --------------------------------------------------------------------------
 
@@ -168,6 +182,7 @@ class CustomerContext:
             elapsed=self.elapsed,
             strict=self._strict,
             on_read=on_read,
+            wire_id=self.wire_id,
         )
 
     # ---- how it came about -----------------------------------------------------------------

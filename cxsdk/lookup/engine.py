@@ -370,6 +370,7 @@ class Engine:
             elapsed=elapsed,
             strict=self._strict,
             on_read=on_read,
+            wire_id=ask.person.key[1],
         )
 
     def _failed(self, customer: Any, said: Said, error: Exception) -> CustomerContext:

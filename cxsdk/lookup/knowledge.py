@@ -16,6 +16,7 @@ from cxsdk.lookup.links import Known, Links
 from cxsdk.lookup.people import Key, Person
 from cxsdk.lookup.recall import Recall, note_context
 from cxsdk.lookup.tombstones import Stone, Tombstones
+from cxsdk.scope import WireId
 
 if TYPE_CHECKING:
     from cxsdk.pipeline.capture import Capture
@@ -307,4 +308,4 @@ class Knowledge:
 def _known(raw: Any, wire: Wire) -> Known:
     key = wire.key
     assert key is not None  # noqa: S101 - for the type; callers resolved a customer
-    return Known(key, str(raw), wire)
+    return Known(key, "" if isinstance(raw, WireId) else str(raw), wire)

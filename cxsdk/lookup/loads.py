@@ -25,6 +25,7 @@ from cxsdk.lookup.sources import Outcome, Source, outcome_of
 __all__ = ["Flight", "Loads"]
 
 _GRACE_S = 1.0
+_NO_RAW = "it takes the host's own id, and only the wire form was received"
 
 
 class Flight:
@@ -45,13 +46,20 @@ class Flight:
         "waiters",
     )
 
-    def __init__(self, person: Person, purpose: str, plan: Plan, sources: list[Source]) -> None:
+    def __init__(
+        self,
+        person: Person,
+        purpose: str,
+        plan: Plan,
+        sources: list[Source],
+        outcomes: list[tuple[Source, Outcome]],
+    ) -> None:
         self.person = person
         self.purpose = purpose
         self.plan = plan
         self.left = sources
         self.running = 0
-        self.outcomes: list[tuple[Source, Outcome]] = []
+        self.outcomes = outcomes
         self.answer: Answer | None = None
         self.is_void = False
         """True: what it was asked for is not to be kept any more (`invalidate`, `forget`)."""
@@ -67,6 +75,22 @@ class Flight:
         if entry is None or entry.section is None or not self.plan.is_one_by_one:
             return None
         return entry.versions.get(source)
+
+
+def _able(person: Person, plan: Plan) -> tuple[list[Source], list[tuple[Source, Outcome]]]:
+    """
+    Return who can be asked of *person*, and what is to be said of those who would know but cannot
+    be asked: that they have nothing is not known.
+    """
+    sources = [one for one in plan.sources if person.space in one.spaces]
+    if person.raw:
+        return sources, []
+    unable = [
+        (one, Outcome(Reason.UNSUPPORTED, message=f"{one.name}: {_NO_RAW}"))
+        for one in sources
+        if one.takes == "raw"
+    ]
+    return [one for one in sources if one.takes != "raw"], unable
 
 
 class _Job:
@@ -140,8 +164,9 @@ class Loads:
                     flight = self._flights.get(key)
                     if flight is None or flight.expires + _GRACE_S < now:
                         # One that is long over was cut off by an exception thrown into it.
-                        sources = [one for one in plan.sources if person.space in one.spaces]
-                        flight = self._flights[key] = Flight(person, purpose, plan, sources)
+                        flight = self._flights[key] = Flight(
+                            person, purpose, plan, *_able(person, plan)
+                        )
                         flight.expires = now + patience
                         begun.append(flight)
                     else:

@@ -80,7 +80,7 @@ class Person:
         self.raw = raw
         self.space: Space = "id" if key[0] == "id" else "anonymous"
         self.known = known
-        """Wire form; see `cxsdk.pipeline.customers.Known`."""
+        """Wire form; see `cxsdk.pipeline.customers.Known`. *raw* is empty where only this is known."""
 
         self.entries: dict[str, dict[str, Entry]] = {}
         """Purpose → section → entry."""
@@ -156,9 +156,20 @@ class People:
             if len(self._held) >= self._most:
                 self._evict()
             self._held[person.key] = person
-            if person.space == "id":
+            if person.space == "id" and person.raw:
                 self.by_raw[person.raw] = person
             return person
+
+    def name(self, person: Person, raw: str) -> None:
+        """
+        Take note of the host's id of somebody of whom only the wire form was known.
+        """
+        with self._lock:
+            person.raw = raw
+            # What was found out without asking everybody is not all there is.
+            person.drop()
+            if self._held.get(person.key) is person:
+                self.by_raw[raw] = person
 
     def _evict(self) -> None:
         # At most so many second chances at once: nobody waits for a walk over all.

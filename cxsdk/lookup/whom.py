@@ -12,6 +12,7 @@ from cxsdk.lookup.answers import Plan
 from cxsdk.lookup.gate import Look
 from cxsdk.lookup.people import Key, People, Person
 from cxsdk.pipeline.customers import Customers
+from cxsdk.scope import WireId
 
 if TYPE_CHECKING:
     from cxsdk.config import Settings
@@ -51,7 +52,8 @@ class Whom:
         known = self.customers.resolve((customer, anonymous, None, session))
         block = known.block or {}
         if "id" in block:
-            key, raw = ("id", block["id"]), str(customer)
+            # Of somebody whom another service named only their wire form is known.
+            key, raw = ("id", block["id"]), "" if type(customer) is WireId else str(customer)
         elif "anonymous_id" in block:
             key, raw = ("anonymous", block["anonymous_id"]), block["anonymous_id"]
         else:
@@ -59,6 +61,8 @@ class Whom:
                 "context.customer", "the id of a customer, or one in cx.scope()", "nobody"
             )
         person = self._people.find(key) or self._people.hold(Person(key, raw, known))
+        if raw and not person.raw:
+            self._people.name(person, raw)
         return person, raw if customer is None else customer
 
     def canonical(self, person: Person) -> Person:
@@ -144,7 +148,8 @@ def assurance_of(person: Person, customer: Any, scope: Any) -> str:
         return "anonymous"
     if scope is not None and scope.assurance is not None:
         served = scope.who[0]
-        if served is not None and str(served) == str(customer):
+        wanted = person.key[1] if type(served) is WireId else str(customer)
+        if served is not None and str(served) == wanted:
             said: str = scope.assurance
             return said
     return "authenticated"

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cxsdk.errors import InvalidEventError
-from cxsdk.scope import NOBODY, Who
+from cxsdk.scope import NOBODY, Who, WireId
 
 __all__ = ["ANONYMOUS", "Customers", "Known"]
 
@@ -116,7 +116,11 @@ class Customers:
             session = None
         block: dict[str, str] = {}
         if customer is not None:
-            block["id"] = self._wire(_clean(customer, "customer.id"), "customer.id", "customer")
+            block["id"] = (
+                str(customer)  # hashed by the service that it came from
+                if type(customer) is WireId
+                else self._wire(_clean(customer, "customer.id"), "customer.id", "customer")
+            )
         if anonymous is not None:
             block["anonymous_id"] = _opaque(anonymous, "customer.anonymous_id", "an opaque id")
         elif customer is None and session is not None:
@@ -129,11 +133,22 @@ class Customers:
         first = next(iter(block.values()), None)
         return Known(
             block or None,
-            None if session is None else "s-" + self._hash("session", str(session)),
+            self._session(session),
             first if self._key and is_known else None,
             _NO_TAG if first is None else self.tag(first),
             is_known=is_known,
         )
+
+    def _session(self, session: Any) -> str | None:
+        if session is None:
+            return None
+        return str(session) if type(session) is WireId else self.session(session)
+
+    def session(self, session: Any) -> str:
+        """
+        Return the hash that stands for a session key of the host's.
+        """
+        return "s-" + self._hash("session", str(session))
 
     def _wire(self, raw: str, field: str, label: str) -> str:
         if self._key is not None:

@@ -19,6 +19,7 @@ from cxsdk.prompts.rules import Answered as AnsweredRule
 from cxsdk.prompts.rules import (
     Attribute,
     Facts,
+    NoOpenProblem,
     NotAfterFailure,
     NotSeen,
     QuietHours,
@@ -42,7 +43,7 @@ _REASONS = {
 _ELSEWHERE = (NotSeen, AnsweredRule, DismissedRule, NotAfterFailure, QuietHours)
 """Rules that look at no attribute; a team's own may look at anything."""
 
-_NOT_OF_HISTORY = (Attribute, Segment, TenureAtLeast, QuietHours)
+_NOT_OF_HISTORY = (Attribute, NoOpenProblem, Segment, TenureAtLeast, QuietHours)
 """Rules that look at no history."""
 
 _ENDS = ("answered", "dismissed")

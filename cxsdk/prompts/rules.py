@@ -23,6 +23,7 @@ __all__ = [
     "Custom",
     "Dismissed",
     "Facts",
+    "NoOpenProblem",
     "NotAfterFailure",
     "NotSeen",
     "QuietHours",
@@ -41,7 +42,8 @@ class Facts:
     now: datetime
     attributes: Mapping[str, Any] = attrs.field(factory=dict)
     """What the host or a context provider says of the customer: ``plan``, ``segments``,
-    ``customer_since`` (an aware datetime), …"""
+    ``customer_since`` (an aware datetime), …; of a context ``open_problems``,
+    ``overdue_commitments`` and ``last_feedback_at`` too. What is not known is absent."""
 
     interaction: Mapping[str, Any] = attrs.field(factory=dict)
     """Data of the interaction that the offer is about; empty where there is none."""
@@ -129,6 +131,22 @@ class TenureAtLeast:
         """
         since = _day(facts.attributes.get("customer_since"))
         return since is not None and (facts.now - since).total_seconds() >= self.seconds
+
+
+@attrs.define(frozen=True, kw_only=True)
+class NoOpenProblem:
+    """
+    The customer is known to have no open problem (attribute ``open_problems``).
+    """
+
+    code: str = "open_problem"
+
+    def allows(self, facts: Facts) -> bool:
+        """
+        Say whether a customer may be asked; one of whom that is not known may not.
+        """
+        found = facts.attributes.get("open_problems")
+        return found is not None and found == 0
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -271,6 +289,7 @@ RULES: Mapping[str, type[Any]] = {
     "attribute": Attribute,
     "segment": Segment,
     "tenure_at_least": TenureAtLeast,
+    "no_open_problem": NoOpenProblem,
     "not_after_failure": NotAfterFailure,
     "not_seen": NotSeen,
     "answered": Answered,

@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,9 +31,17 @@ __all__ = ["open_cap_store", "open_engine"]
 _FOLDER = ".prompts"  # no service can have this name
 
 
-def open_engine(settings: Settings, capture: Callable[[], Capture | None], clock: Clock) -> Engine:
+def open_engine(
+    settings: Settings,
+    capture: Callable[[], Capture | None],
+    clock: Clock,
+    attributes: Callable[[Any], Mapping[str, Any]] | None = None,
+) -> Engine:
     """
     Return the engine that *settings* ask for. Reads the prompts' files and opens the store.
+
+    Args:
+        attributes: customer id → what rules may look at.
 
     Raises:
         ConfigurationError: a prompt, the store or the keys are wrong.
@@ -52,7 +60,7 @@ def open_engine(settings: Settings, capture: Callable[[], Capture | None], clock
         keys=_keys(settings),
         audience=f"{settings.source}|{settings.environment}",
         deadline=options.deadline,
-        attributes=options.attributes,
+        attributes=attributes,
         suppressed_events=options.suppressed_events,
         # One that the team made is the team's to close: a client made after this one has it too.
         owns_store=isinstance(options.store, str),
