@@ -209,12 +209,15 @@ def _values(headers: Any) -> str:
     """
     if headers is None:
         return ""
-    pairs: Iterable[Any] = headers.items() if hasattr(headers, "items") else headers
     found = []
-    for name, value in pairs:
-        text = name.decode("latin-1") if isinstance(name, bytes) else str(name)
-        if text.lower() in {_HEADER, "http_baggage"}:
-            found.append(value.decode("latin-1") if isinstance(value, bytes) else str(value))
+    try:
+        pairs: Iterable[Any] = headers.items() if hasattr(headers, "items") else headers
+        for name, value in pairs:
+            text = name.decode("latin-1") if isinstance(name, bytes) else str(name)
+            if text.lower() in {_HEADER, "http_baggage"}:
+                found.append(value.decode("latin-1") if isinstance(value, bytes) else str(value))
+    except Exception:  # noqa: BLE001 - a framework's own object, or no headers at all
+        return ""
     return ",".join(found)
 
 
