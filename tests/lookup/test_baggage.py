@@ -92,7 +92,9 @@ def test_nobody_is_told_by_default():
     assert {} == sent(by=carrier(allow=()))
 
 
-@pytest.mark.parametrize("entry", ["", ".", "*", "*.internal", "http://x", "x:80", "x/y", "ä.de", 7])
+@pytest.mark.parametrize(
+    "entry", ["", ".", "*", "*.internal", "http://x", "x:80", "x/y", "ä.de", 7]
+)
 def test_an_entry_that_is_no_host_is_a_mistake(entry):
     """What would match nothing, or everything, is refused where it is said."""
     with pytest.raises(cx.ConfigurationError, match="carry_to: expected hosts"):
