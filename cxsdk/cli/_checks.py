@@ -48,6 +48,7 @@ _EXTRAS = {
     "prompts": ("itsdangerous", "jinja2"),
     "postgres": ("psycopg",),
     "redis": ("redis",),
+    "openfeature": ("openfeature-sdk",),
     "presidio": ("presidio-analyzer",),
 }
 _SKEW_S = 5.0

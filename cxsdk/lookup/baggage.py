@@ -124,8 +124,7 @@ class Carrier:
     def _is_allowed(self, target: str) -> bool:
         host = _host(target)
         return host is not None and any(
-            host.endswith(one) and host != one if one.startswith(".") else host == one
-            for one in self._allow
+            host.endswith(one) if one.startswith(".") else host == one for one in self._allow
         )
 
     def _signature(self, members: Mapping[str, str], stamp: int) -> str:

@@ -171,8 +171,7 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Asking", "See [ask in context](../how-to/ask-in-context.md).", ("prompts",)),
     (
         "Knowing",
-        "See [know the customer](../how-to/know-the-customer.md); what is in a context:"
-        " [context](context.md).",
+        "See [know the customer](../how-to/know-the-customer.md) and [context](context.md).",
         ("context", "acontext", "contexts", "acontexts", "peek", "prefetch", "invalidate",
          "SectionPlan"),
     ),

@@ -217,8 +217,7 @@ def _docs(cls: type) -> dict[str, str]:
 
 
 def _cell(text: str) -> str:
-    words = " ".join(text.replace("``", "`").split()).replace("|", "\\|")
-    return words
+    return " ".join(text.replace("``", "`").split()).replace("|", "\\|")
 
 
 def _row(*cells: str) -> str:

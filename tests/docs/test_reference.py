@@ -33,6 +33,7 @@ CHECKED = {
     "CXSDK_NAMESPACE",
     "CXSDK_TYPE_PREFIX",
     "CXSDK_CONSENT",
+    "CXSDK_PURPOSE",
 }
 """Texts whose values are looked at; any other text is right."""
 

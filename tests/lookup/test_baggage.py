@@ -351,6 +351,8 @@ def test_a_pseudonym_given_as_an_id_is_somebody_else(make):
     with one.received(_sent_now("authenticated")) as scope:
         assert wire == customers.resolve(scope.who).block["id"]
     assert wire != customers.resolve((wire, None, None, None)).block["id"]
+    assert WireId(wire) == WireId(wire)
+    assert WireId(wire) != wire
     assert "WireId" in repr(WireId(wire))
     assert wire not in repr(WireId(wire))
 
@@ -380,6 +382,27 @@ def test_a_provider_of_raw_ids_is_not_asked_and_says_so(make):
     with one.received(_sent_now("authenticated")):
         # The same customer: what is known of them by now is known of them here too.
         assert "Anna" == one.context(sections=("profile",)).profile.name
+
+
+def test_what_the_scope_says_holds_for_who_was_received(make):
+    """Consent and assurance of the scope are the customer's, by whichever id they are named."""
+    crm = Told("crm", {"profile": {"name": "Anna"}})
+    one = make(crm, client={"privacy": cx.PrivacyOptions(key=KEY)}, timeout=10.0)
+
+    def reason(customer=None):
+        return one.context(customer, sections=("profile",), purpose="marketing").profile.reason
+
+    assert "consent_denied" == reason(RAW)
+    with one.received(_sent_now("authenticated")):
+        assert "consent_denied" == reason()
+        with one.scope(consent="granted"):
+            assert "unsupported" == reason()
+    with one.received(_sent_now("claimed")):
+        for customer in (None, RAW):
+            ctx = one.context(customer, sections=("profile",))
+            assert ("claimed", "assurance_too_low") == (ctx.assurance, ctx.profile.reason)
+        assert "authenticated" == one.context("somebody-else").assurance
+    assert 0 == crm.calls
 
 
 # ---- two services and a stranger -------------------------------------------------------------

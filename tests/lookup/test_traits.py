@@ -13,6 +13,7 @@ from cxsdk.knowing import SectionPlan
 from cxsdk.lookup.traits import traits_of
 from cxsdk.prompts import Prompt, Question
 from cxsdk.prompts.rules import Attribute, NoOpenProblem, Segment, TenureAtLeast
+from cxsdk.scope import WireId
 from tests.lookup.conftest import Told
 
 LONG_AGO = datetime.now(UTC) - timedelta(days=800)
@@ -213,6 +214,16 @@ def test_the_function_of_the_team_wins(asking):
     client = asking(NoOpenProblem(), providers=[crm], attributes=lambda _: {"open_problems": 0})
     assert "" == reason(client)
     assert 0 == crm.calls
+
+
+def test_the_function_of_the_team_gets_its_own_ids_only(asking):
+    """Of a customer whom another service named it is not asked, for it could not know them."""
+    asked = []
+    client = asking(NoOpenProblem(), attributes=lambda who: asked.append(who) or {})
+    assert "open_problem" == reason(client, WireId("a" * 32))
+    assert [] == asked
+    assert "open_problem" == reason(client, "u1")
+    assert ["u1"] == asked
 
 
 def test_a_claimed_customer_is_no_source_of_traits(asking):
