@@ -396,13 +396,13 @@ def test_what_the_scope_says_holds_for_who_was_received(make):
     with one.received(_sent_now("authenticated")):
         assert "consent_denied" == reason()
         with one.scope(consent="granted"):
-            assert "unsupported" == reason()
+            assert "resolved" == reason()
     with one.received(_sent_now("claimed")):
         for customer in (None, RAW):
             ctx = one.context(customer, sections=("profile",))
             assert ("claimed", "assurance_too_low") == (ctx.assurance, ctx.profile.reason)
-        assert "authenticated" == one.context("somebody-else").assurance
-    assert 0 == crm.calls
+        assert "authenticated" == one.context("somebody-else", sections=()).assurance
+    assert 1 == crm.calls
 
 
 # ---- two services and a stranger -------------------------------------------------------------
