@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, cast
 
 from cxsdk import _current, _fork
 from cxsdk._guard import caller, voice
-from cxsdk._knower import Knower, Knowing
+from cxsdk._knower import Knower
+from cxsdk._knowing import Knowing
 from cxsdk.client import Client
 from cxsdk.instrument import Instrument
 from cxsdk.outbox.transaction import Transaction

@@ -13,7 +13,8 @@ from cxsdk import _exit, _fork
 from cxsdk._asker import Asker
 from cxsdk._clock import Clock, SystemClock
 from cxsdk._guard import logger, voice
-from cxsdk._knower import Knower, Knowing
+from cxsdk._knower import Knower
+from cxsdk._knowing import Knowing
 from cxsdk.config import (
     CaptureOptions,
     ContextOptions,
