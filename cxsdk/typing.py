@@ -399,8 +399,8 @@ class Memory(Protocol):
 
     1. Nothing here waits for a network or for another process.
     2. What cannot be known is None, never "no".
-    3. What a method raises is noted and swallowed; the event is kept all the same.
-    4. Safe from any thread, from a signal handler and after a fork.
+    3. What a method raises is noted and swallowed; the event is kept. Safe from any thread, from a
+       signal handler and after a fork.
     """
 
     def tap(self, known: Known, payload: bytes, is_interaction: bool) -> None:  # noqa: FBT001
@@ -442,7 +442,7 @@ class Memory(Protocol):
 
     def link(self, keep: tuple[Any, Known], absorb: tuple[Any, Known]) -> str:
         """
-        Make two customers, each as (the host's id, wire form), one; return why not, or empty.
+        Make two customers, (the host's id, wire form), one; return why not, or empty.
         """
 
     def unlink(self, absorb: tuple[Any, Known]) -> bool:

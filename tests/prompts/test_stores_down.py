@@ -14,6 +14,7 @@ import time
 
 import pytest
 
+from cxsdk._postgres import is_hung_up
 from cxsdk.asking import Cap, Denied, Request, Reserved
 from cxsdk.errors import StoreUnavailableError
 from cxsdk.prompts.stores import _statements as sql
@@ -336,7 +337,7 @@ def test_a_postgres_that_ended_our_connection_is_asked_again(database, pg_store)
     assert pg_store.reserve(ask("o-1"))
     for number in range(3):
         database.hang_up()
-        until(lambda: pg_store._link._is_hung_up(pg_store._link._connection), "the goodbye")
+        until(lambda: is_hung_up(pg_store._link._connection), "the goodbye")
         assert pg_store.reserve(ask(f"o-x-{number}", f"c-x-{number}"))
     works_again(pg_store, "c-2")
     assert database.connections() == 1

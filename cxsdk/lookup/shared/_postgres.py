@@ -1,13 +1,9 @@
 """
 The database of a shared memory in PostgreSQL. Imported at the first call, because SQLAlchemy is.
-
-libpq has no time limit below two seconds for a connect and none for an answer, so the first is
-made on a thread, and the second is waited for here.
 """
 
 from __future__ import annotations
 
-import logging
 import select
 import threading
 import time
@@ -22,6 +18,7 @@ from psycopg.pq import TransactionStatus
 from sqlalchemy import event
 from sqlalchemy.dialects.postgresql import insert
 
+from cxsdk._postgres import Attempt, Connection, connect, is_hung_up
 from cxsdk.errors import StoreUnavailableError
 from cxsdk.lookup.shared._listening import Listener
 from cxsdk.lookup.shared._tables import Statements, metadata
@@ -29,91 +26,21 @@ from cxsdk.lookup.shared._tables import Statements, metadata
 __all__ = ["PostgresDatabase"]
 
 _CONNECTIONS = 4
-_CONNECT_S = 5
 _CHANNEL = "cxsdk_memory"
 _CREATING = 4_857_293_017_442_881  # any number that nobody else locks
-_READ, _WRITE = 1, 2
-
-logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 
-class _Connection(psycopg.Connection[tuple[Any, ...]]):
+class _Connection(Connection):
     """
-    Waits until *deadline* (of the monotonic clock) for the server, and no longer.
+    One that is closed when it is given up, so that SQLAlchemy knows it for lost.
     """
 
-    deadline = float("inf")
-
-    def wait(self, gen: Any, *_: Any, **__: Any) -> Any:
+    def too_late(self) -> Exception:
         """
-        Run one of psycopg's generators to its end; close where there is no answer in time.
+        Return what is raised where the server does not answer in time.
         """
-        poll = select.poll()
-        descriptor = self.pgconn.socket
-        try:
-            wanted = next(gen)
-            while True:
-                ends = (select.POLLIN if wanted & _READ else 0) | (
-                    select.POLLOUT if wanted & _WRITE else 0
-                )
-                poll.register(descriptor, ends)
-                left = self.deadline - time.monotonic()
-                came = poll.poll(max(0.0, left) * 1000 if left != float("inf") else None)
-                if not came:
-                    self.close()  # so that SQLAlchemy knows it for lost
-                    raise psycopg.OperationalError("no answer in time")
-                ready = _READ if came[0][1] & ~select.POLLOUT else 0
-                ready |= _WRITE if came[0][1] & select.POLLOUT else 0
-                wanted = gen.send((ready & wanted) or ready)
-        except StopIteration as end:
-            return end.value
-
-
-class _Attempt:
-    """
-    A connect on its way, on a thread of its own.
-    """
-
-    def __init__(self, make: Callable[[], _Connection]) -> None:
-        self._make = make
-        self._done = threading.Event()
-        self._lock = threading.Lock()
-        self._is_given_up = False
-        self._made: _Connection | None = None
-        self._error: Exception | None = None
-        threading.Thread(target=self._run, name="cxsdk-connect", daemon=True).start()
-
-    def _run(self) -> None:
-        try:
-            made = self._make()
-        except Exception as error:  # noqa: BLE001 - told to whoever waits
-            self._error = error
-        else:
-            with self._lock:
-                self._made = None if self._is_given_up else made
-            if self._made is None:
-                made.close()
-        self._done.set()
-
-    def take(self, deadline: float) -> _Connection | None:
-        """
-        Return the connection; None where it is not there in time. Raises what it failed with.
-        """
-        if not self._done.wait(max(0.0, deadline - time.monotonic())):
-            return None
-        if self._made is None:
-            raise self._error or psycopg.OperationalError("the memory is closed")
-        return self._made
-
-    def give_up(self) -> None:
-        """
-        Have what comes of it closed.
-        """
-        with self._lock:
-            self._is_given_up = True
-            made, self._made = self._made, None
-        if made is not None:
-            made.close()
+        self.close()
+        return psycopg.OperationalError("no answer in time")
 
 
 class _Ear:
@@ -169,7 +96,7 @@ class PostgresDatabase:
         self.timeout = timeout
         clock: Any = sa.cast(sa.extract("epoch", sa.func.clock_timestamp()), sa.Double())
         self.statements = Statements(clock, insert)
-        self._late: deque[_Attempt] = deque()
+        self._late: deque[Attempt[_Connection]] = deque()
         self._mine = threading.local()
         self._is_ready = False
         self._is_closed = False
@@ -193,16 +120,7 @@ class PostgresDatabase:
     # ---- connections
 
     def _make(self) -> _Connection:
-        made = _Connection.connect(
-            self._dsn, autocommit=True, connect_timeout=_CONNECT_S, application_name="cxsdk"
-        )
-        limit = max(1, int(self.timeout * 1000))
-        made.deadline = time.monotonic() + _CONNECT_S
-        # Ours went long before that; a server that has lost sight of us must not keep locks.
-        made.execute(
-            f"SET statement_timeout = {limit}; SET lock_timeout = {limit};"
-            f" SET idle_in_transaction_session_timeout = {max(1000, 4 * limit)}"
-        )
+        made = connect(_Connection, self._dsn, self.timeout)
         made.autocommit = False
         return made
 
@@ -210,23 +128,20 @@ class PostgresDatabase:
         try:
             attempt = self._late.popleft()
         except IndexError:
-            attempt = _Attempt(self._make)
-        made = attempt.take(self._mine.deadline)
-        if made is None:
+            attempt = Attempt(self._make)
+        if not attempt.wait(self._mine.deadline):
             self._late.append(attempt)  # it goes on; a later call finds it made or failed
             raise psycopg.OperationalError("no connection in time")
-        made.deadline = self._mine.deadline
-        return made
+        if attempt.made is None:
+            raise attempt.error or psycopg.OperationalError("the memory is closed")
+        attempt.made.deadline = self._mine.deadline
+        return attempt.made
 
     def _taken(self, connection: Any, *_: Any) -> None:
         """
         Have a connection that the server has left made again.
         """
-        poll = select.poll()
-        if not connection.closed:
-            poll.register(connection.pgconn.socket, select.POLLIN)
-        # At rest a server has nothing to say but goodbye.
-        if connection.closed or poll.poll(0):
+        if is_hung_up(connection):
             raise sa.exc.DisconnectionError
         connection.deadline = self._mine.deadline
 

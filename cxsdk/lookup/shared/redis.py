@@ -4,8 +4,6 @@ A shared memory in Redis or Valkey. Extra ``redis``.
 
 from __future__ import annotations
 
-import hashlib
-import re
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,19 +11,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from cxsdk import _fork
-from cxsdk.errors import ConfigurationError, ExtraMissingError, StoreUnavailableError
+from cxsdk._redis import Server
+from cxsdk.errors import StoreUnavailableError
 from cxsdk.lookup.shared._kept import LINK_KEPT_S, MOST, newest
 from cxsdk.lookup.shared._listening import Listener
 from cxsdk.remembering import Remembered, Told
 
 __all__ = ["RedisMemory"]
 
-_NAMESPACE = re.compile(r"[A-Za-z0-9_.:-]{1,64}\Z")
-_CONNECTIONS = 4
 _BITE = 200
 """Things per call of the script: while it runs, the server does nothing else."""
-_EXAMPLE = "redis://host:6379/0"
 
 
 class _Ear:
@@ -110,34 +105,20 @@ class RedisMemory:
         namespace: str = "cxsdk_memory",
         most: int = MOST,
     ) -> None:
-        try:
-            import redis
-        except ImportError:
-            raise ExtraMissingError("redis", "redis") from None
-        if not _NAMESPACE.match(namespace):
-            raise ConfigurationError(
-                "context memory: expected a namespace of letters, digits and _ . : -, at most 64 of"
-                f" them, got {namespace!r}"
-            )
-        try:
-            parse: Any = redis.connection.parse_url
-            told = parse(url)
-        except ValueError:
-            raise ConfigurationError(
-                f"context memory: expected a Redis URL, as in {_EXAMPLE}"
-            ) from None
-        place = told.get("path") or f"{told.get('host', 'localhost')}:{told.get('port', 6379)}"
-        self._shown = f"{place}/{told.get('db', 0)}"
-        self._url = url
+        script = Path(__file__).with_name("memory.lua").read_text("utf-8")
         self.timeout = timeout
         self.namespace = namespace
         self.most = most
-        self._tag = f"{{{namespace}}}"
-        self._script = Path(__file__).with_name("memory.lua").read_text("utf-8")
-        self._sha = hashlib.sha1(self._script.encode(), usedforsecurity=False).hexdigest()
-        self._is_closed = False
-        self._inherited: list[Any] = []
-        self._begin_process()
+        self._past: list[list[Listener]] = []
+        self._listeners: list[Listener] = []
+        self._server = Server(
+            url,
+            namespace,
+            script,
+            timeout=timeout,
+            setting="context memory",
+            begun=self._begun,
+        )
 
     @classmethod
     def from_url(
@@ -159,43 +140,15 @@ class RedisMemory:
         return cls(url, timeout=timeout, namespace=namespace, most=most)
 
     def __repr__(self) -> str:
-        return f"RedisMemory({self._shown!r}, namespace={self.namespace!r})"
+        return f"RedisMemory({self._server.shown!r}, namespace={self.namespace!r})"
 
     # ---- calls
 
-    def _connected(self, connections: int) -> Any:
-        import redis
-        from redis.backoff import NoBackoff
-        from redis.retry import Retry
-
-        half = self.timeout / 2
-        pool = redis.BlockingConnectionPool.from_url(
-            self._url,
-            max_connections=connections,
-            timeout=half,
-            socket_timeout=half,
-            socket_connect_timeout=half,
-            # A call whose answer was lost may have been carried out: it is not made twice.
-            retry=Retry(NoBackoff(), 0),
-            socket_keepalive=True,
-        )
-        return redis.Redis(connection_pool=pool)
-
-    def _begin_process(self) -> None:
-        self._client: Any = self._connected(_CONNECTIONS)
+    def _begun(self) -> None:
+        # The parent's are kept, so that nothing here says goodbye in its name.
+        self._past.append(self._listeners)
+        self._listeners = []
         self._me = secrets.token_hex(8)
-        self._listeners: list[Listener] = []
-        self._generation = _fork.current()
-
-    def _own(self) -> None:
-        if self._generation != _fork.current():
-            with _fork.own_lock():
-                if self._generation != _fork.current():
-                    # The parent's: kept, so that nothing here says goodbye in its name.
-                    self._inherited.append((self._client, self._listeners))
-                    self._begin_process()
-        if self._is_closed:
-            raise StoreUnavailableError("redis: the memory is closed")
 
     def _call(self, method: str, *values: Any) -> Any:
         """
@@ -204,19 +157,8 @@ class RedisMemory:
         Raises:
             StoreUnavailableError: the server cannot be asked.
         """
-        import redis
-
-        self._own()
-        client = self._client
-        told = (1, self._tag, method, self._me, self.most, *values)
-        try:
-            try:
-                return client.evalsha(self._sha, *told)
-            except redis.exceptions.NoScriptError:
-                return client.eval(self._script, *told)
-        except (redis.RedisError, OSError) as error:
-            words = str(error).strip().partition("\n")[0]
-            raise StoreUnavailableError(f"redis: {words or type(error).__name__}") from error
+        self._server.own()  # another process has another name
+        return self._server.call(method, self._me, self.most, *values)
 
     def put(self, told: Sequence[Told]) -> None:
         """
@@ -305,22 +247,20 @@ class RedisMemory:
         Raises:
             StoreUnavailableError: the memory is closed.
         """
-        self._own()
+        self._server.own()
         self._listeners.append(Listener(self._listen, self._me, heard))
         return True
 
     def _listen(self) -> _Ear:
-        return _Ear(self._connected(1), f"{self._tag}:changed", max(1.0, self.timeout))
+        return _Ear(
+            self._server.connected(1), f"{self._server.tag}:changed", max(1.0, self.timeout)
+        )
 
     def close(self) -> None:
         """
         Close the connections and end the thread. Idempotent; later calls raise
         `StoreUnavailableError`.
         """
-        if self._is_closed:
-            return
-        self._is_closed = True
-        if self._generation == _fork.current():
-            for listener in self._listeners:
-                listener.close()
-            self._client.connection_pool.disconnect()
+        for listener in self._listeners if self._server.is_own else ():
+            listener.close()
+        self._server.close()

@@ -1,16 +1,10 @@
 """
-One connection to PostgreSQL on which no wait is longer than it may be.
-
-libpq has no time limit below two seconds for a connect and none for an answer, so the first is
-made on a thread, and the second is waited for here. Imported at the first call, because psycopg is.
+One connection to PostgreSQL, made again when it was lost. Imported at the first call, because
+psycopg is.
 """
 
 from __future__ import annotations
 
-import logging
-import select
-import threading
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias
@@ -18,94 +12,12 @@ from typing import Any, TypeAlias
 import psycopg
 from psycopg.pq import TransactionStatus
 
+from cxsdk._postgres import Attempt, Connection, connect, is_hung_up
 from cxsdk.errors import StoreUnavailableError
 
 __all__ = ["Link"]
 
 Told: TypeAlias = tuple[str, Sequence[Any]]
-
-_CONNECT_S = 5
-_READ, _WRITE = 1, 2
-
-logging.getLogger("psycopg").addHandler(logging.NullHandler())
-
-
-class _Connection(psycopg.Connection[tuple[Any, ...]]):
-    """
-    Waits until *deadline* (of the monotonic clock) for the server, and no longer.
-    """
-
-    deadline = float("inf")
-
-    def wait(self, gen: Any, *_: Any, **__: Any) -> Any:
-        """
-        Run one of psycopg's generators to its end.
-
-        Raises:
-            StoreUnavailableError: there was no answer in time.
-        """
-        poll = select.poll()
-        descriptor = self.pgconn.socket
-        try:
-            wanted = next(gen)
-            while True:
-                events = (select.POLLIN if wanted & _READ else 0) | (
-                    select.POLLOUT if wanted & _WRITE else 0
-                )
-                poll.register(descriptor, events)
-                left = self.deadline - time.monotonic()
-                came = poll.poll(max(0.0, left) * 1000) if left != float("inf") else poll.poll()
-                if not came:
-                    raise StoreUnavailableError("postgres: no answer in time")
-                happened = came[0][1]
-                ready = _READ if happened & ~select.POLLOUT else 0
-                ready |= _WRITE if happened & select.POLLOUT else 0
-                wanted = gen.send((ready & wanted) or ready)
-        except StopIteration as end:
-            return end.value
-
-
-class _Attempt:
-    """
-    A connect on its way, on a thread of its own.
-    """
-
-    def __init__(self, make: Callable[[], _Connection]) -> None:
-        self._make = make
-        self._done = threading.Event()
-        self._lock = threading.Lock()
-        self._is_given_up = False
-        self.made: _Connection | None = None
-        self.error: Exception | None = None
-        threading.Thread(target=self._run, name="cxsdk-connect", daemon=True).start()
-
-    def _run(self) -> None:
-        try:
-            made = self._make()
-        except Exception as error:  # noqa: BLE001 - told to whoever waits
-            self.error = error
-        else:
-            with self._lock:
-                self.made = None if self._is_given_up else made
-            if self.made is None:
-                made.close()
-        self._done.set()
-
-    def wait(self, deadline: float) -> bool:
-        """
-        Say whether it is over, one way or the other.
-        """
-        return self._done.wait(max(0.0, deadline - time.monotonic()))
-
-    def give_up(self) -> None:
-        """
-        Have what comes of it closed.
-        """
-        with self._lock:
-            self._is_given_up = True
-            made, self.made = self.made, None
-        if made is not None:
-            made.close()
 
 
 class Link:
@@ -124,31 +36,21 @@ class Link:
         self._dsn = dsn
         self._timeout = timeout
         self._check = check
-        self._attempt: _Attempt | None = None
-        self._connection: _Connection | None = None
+        self._attempt: Attempt[Connection] | None = None
+        self._connection: Connection | None = None
 
-    def _make(self) -> _Connection:
-        made = _Connection.connect(
-            self._dsn, autocommit=True, connect_timeout=_CONNECT_S, application_name="cxsdk"
-        )
-        limit = max(1, int(self._timeout * 1000))
-        # Ours went long before that; a server that has lost sight of us must not keep locks.
-        made.deadline = time.monotonic() + _CONNECT_S
-        made.execute(
-            f"SET statement_timeout = {limit}; SET lock_timeout = {limit};"
-            f" SET idle_in_transaction_session_timeout = {max(1000, 4 * limit)};"
-            " SET default_transaction_isolation = 'read committed'"
-        )
-        return made
+    def _make(self) -> Connection:
+        isolation = " SET default_transaction_isolation = 'read committed'"
+        return connect(Connection, self._dsn, self._timeout, isolation)
 
-    def _connected(self, deadline: float) -> _Connection:
+    def _connected(self, deadline: float) -> Connection:
         connection = self._connection
         if connection is not None:
-            if not self._is_hung_up(connection):
+            if not is_hung_up(connection):
                 return connection
             self._lose()
         if self._attempt is None:
-            self._attempt = _Attempt(self._make)
+            self._attempt = Attempt(self._make)
         attempt = self._attempt
         if not attempt.wait(deadline):
             # It goes on; a later call finds it made or failed.
@@ -166,14 +68,6 @@ class Link:
             self._lose()
             raise
         return connection
-
-    def _is_hung_up(self, connection: _Connection) -> bool:
-        # At rest a server has nothing to say but goodbye.
-        if connection.closed:
-            return True
-        poll = select.poll()
-        poll.register(connection.pgconn.socket, select.POLLIN)
-        return bool(poll.poll(0))
 
     def _lose(self) -> None:
         connection, self._connection = self._connection, None

@@ -4,24 +4,17 @@ A cap store in Redis or Valkey, for all machines of a service. Extra ``redis``.
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from cxsdk import _fork
+from cxsdk._redis import Server
 from cxsdk.asking import Answered, Denied, Due, History, OfferState, Request, Reserved, StoredOffer
-from cxsdk.errors import ConfigurationError, ExtraMissingError, StoreUnavailableError
 from cxsdk.prompts.stores._decision import newest
 
 __all__ = ["RedisCapStore"]
-
-_NAMESPACE = re.compile(r"[A-Za-z0-9_.:-]{1,64}\Z")
-_CONNECTIONS = 4
-_EXAMPLE = "redis://host:6379/0"
 
 
 def _offer(row: Sequence[bytes]) -> StoredOffer:
@@ -77,33 +70,12 @@ class RedisCapStore:
         namespace: str = "cxsdk_caps",
         shift_s: Callable[[], float] = float,
     ) -> None:
-        try:
-            import redis
-        except ImportError:
-            raise ExtraMissingError("redis", "redis") from None
-        if not _NAMESPACE.match(namespace):
-            raise ConfigurationError(
-                "prompts: expected a namespace of letters, digits and _ . : -, at most 64 of them,"
-                f" got {namespace!r}"
-            )
-        try:
-            parse: Any = redis.connection.parse_url
-            told = parse(url)
-        except ValueError:
-            raise ConfigurationError(f"prompts: expected a Redis URL, as in {_EXAMPLE}") from None
-        place = told.get("path") or f"{told.get('host', 'localhost')}:{told.get('port', 6379)}"
-        self._shown = f"{place}/{told.get('db', 0)}"
-        self._url = url
+        halves = ("caps_offers.lua", "caps_subjects.lua")
+        script = "\n".join(Path(__file__).with_name(n).read_text("utf-8") for n in halves)
+        self._server = Server(url, namespace, script, timeout=timeout, setting="prompts")
         self.timeout = timeout
         self.namespace = namespace
         self._shift_s = shift_s
-        self._tag = f"{{{namespace}}}"
-        halves = ("caps_offers.lua", "caps_subjects.lua")
-        self._script = "\n".join(Path(__file__).with_name(n).read_text("utf-8") for n in halves)
-        self._sha = hashlib.sha1(self._script.encode(), usedforsecurity=False).hexdigest()
-        self._is_closed = False
-        self._inherited: list[Any] = []
-        self._begin_process()
 
     @classmethod
     def from_url(
@@ -124,39 +96,9 @@ class RedisCapStore:
         return cls(url, timeout=timeout, namespace=namespace)
 
     def __repr__(self) -> str:
-        return f"RedisCapStore({self._shown!r}, namespace={self.namespace!r})"
+        return f"RedisCapStore({self._server.shown!r}, namespace={self.namespace!r})"
 
     # ---- calls
-
-    def _begin_process(self) -> None:
-        import redis
-        from redis.backoff import NoBackoff
-        from redis.retry import Retry
-
-        half = self.timeout / 2
-        pool = redis.BlockingConnectionPool.from_url(
-            self._url,
-            max_connections=_CONNECTIONS,
-            timeout=half,
-            socket_timeout=half,
-            socket_connect_timeout=half,
-            # A call whose answer was lost may have been carried out: it is not made twice.
-            retry=Retry(NoBackoff(), 0),
-            socket_keepalive=True,
-        )
-        self._client: Any = redis.Redis(connection_pool=pool)
-        self._generation = _fork.current()
-
-    def _redis(self) -> Any:
-        if self._generation != _fork.current():
-            with _fork.own_lock():
-                if self._generation != _fork.current():
-                    # The parent's: kept, so that nothing here says goodbye in its name.
-                    self._inherited.append(self._client)
-                    self._begin_process()
-        if self._is_closed:
-            raise StoreUnavailableError("redis: the store is closed")
-        return self._client
 
     def _call(self, method: str, *values: Any) -> Any:
         """
@@ -165,18 +107,7 @@ class RedisCapStore:
         Raises:
             StoreUnavailableError: the server cannot be asked.
         """
-        import redis
-
-        client = self._redis()
-        told = (1, self._tag, method, repr(float(self._shift_s())), *values)
-        try:
-            try:
-                return client.evalsha(self._sha, *told)
-            except redis.exceptions.NoScriptError:
-                return client.eval(self._script, *told)
-        except (redis.RedisError, OSError) as error:
-            words = str(error).strip().partition("\n")[0]
-            raise StoreUnavailableError(f"redis: {words or type(error).__name__}") from error
+        return self._server.call(method, repr(float(self._shift_s())), *values)
 
     def reserve(self, request: Request) -> Reserved | Denied:
         """
@@ -364,8 +295,4 @@ class RedisCapStore:
         """
         Close the connections. Idempotent; later calls raise `StoreUnavailableError`.
         """
-        if self._is_closed:
-            return
-        self._is_closed = True
-        if self._generation == _fork.current():
-            self._client.connection_pool.disconnect()
+        self._server.close()

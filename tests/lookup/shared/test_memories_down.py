@@ -286,7 +286,7 @@ def test_a_redis_that_lost_its_scripts_is_told_again(redis_server, redis_memory)
 def test_a_call_that_fails_is_not_made_twice(redis_server, redis_memory):
     """Clients have their retries off: one error is one attempt."""
     redis_memory.put([told("c-1")])
-    retry = redis_memory._client.connection_pool.connection_kwargs["retry"]
+    retry = redis_memory._server.own().connection_pool.connection_kwargs["retry"]
     assert retry._retries == 0
 
 
