@@ -399,8 +399,7 @@ class Memory(Protocol):
 
     1. Nothing here waits for a network or for another process.
     2. What cannot be known is None, never "no".
-    3. What a method raises is noted and swallowed; the event is kept. Safe from any thread, from a
-       signal handler and after a fork.
+    3. Safe from any thread, from a signal handler and after a fork; what it raises is noted.
     """
 
     def tap(self, known: Known, payload: bytes, is_interaction: bool) -> None:  # noqa: FBT001
