@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -175,6 +176,9 @@ class SqlProvider(Provider):
             if not isinstance(query, SectionQuery):
                 raise ConfigurationError(f"{name}.sections[{section!r}]: expected a SectionQuery")
         self._engine, self._is_own = _own_engine(source, name)
+        self._file = _file_of(self._engine)
+        if self._file is not None:
+            _follow(self._engine, self._file)
         self._queries = dict(sections)
         self._statements = {each: query.statement() for each, query in sections.items()}
         self._id_as = id_as
@@ -235,6 +239,9 @@ class SqlProvider(Provider):
         from sqlalchemy.exc import SQLAlchemyError
 
         found: dict[str, dict[Any, Any]] = {}
+        if self._file is not None and _identity(self._file) is None:
+            # SQLite would make an empty one in its place.
+            raise ProviderError(ErrorCode.CONNECTION, f"{self.name}: no such file")
         try:
             with engine.connect() as connection:
                 leash.hold(connection.connection.dbapi_connection)
@@ -366,6 +373,42 @@ def _own_engine(source: Any, name: str) -> tuple[Engine, bool]:
         return engine, False
     # Of the same making, with a pool of its own.
     return Engine(engine.pool.recreate(), engine.dialect, engine.url), True
+
+
+def _file_of(engine: Engine) -> str | None:
+    """
+    Return the path of an SQLite database, None for one in memory, behind a URI or of another kind.
+    """
+    path = engine.url.database
+    is_file = engine.dialect.name == "sqlite" and path not in {None, "", ":memory:"}
+    return path if is_file and path is not None and not path.startswith("file:") else None
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _follow(engine: Engine, path: str) -> None:
+    """
+    Have connections given up whose file was removed or replaced: they go on reading the old one,
+    and who is new would be nobody.
+    """
+    from sqlalchemy import event
+    from sqlalchemy.exc import DisconnectionError
+
+    def connected(_: Any, record: Any) -> None:
+        record.info["cxsdk_file"] = _identity(path)
+
+    def taken(_: Any, record: Any, __: Any) -> None:
+        if record.info.get("cxsdk_file") != _identity(path):
+            raise DisconnectionError
+
+    event.listen(engine, "connect", connected)
+    event.listen(engine, "checkout", taken)
 
 
 def _engine_of(url: Any, name: str) -> Engine:

@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from cxsdk.errors import ConfigurationError, ExtraMissingError, ProviderError
-from cxsdk.knowing import ErrorCode
+from cxsdk.knowing import ErrorCode, Found
 from cxsdk.lookup import SectionQuery, SqlProvider
 from tests.lookup.providers.sources import request
 from tests.prompts.cap_servers import HOST, PORT, Way, until
@@ -248,6 +248,23 @@ def test_a_query_that_does_not_end_is_interrupted(make, engine):
         assert error.error_code in {ErrorCode.DEADLINE_EXCEEDED, ErrorCode.BULKHEAD_FULL}
     until(lambda: [each.name for each in threading.enumerate()] == names, "the threads' end")
     assert provider.fetch(request("1"))["1"]["profile"].value == {"name": "Ann"}
+
+
+def test_a_file_that_is_removed_or_replaced_is_noticed(make, engine, tmp_path):
+    """Nobody is nobody because of an old file; no empty file is left in its place."""
+    path, provider = tmp_path / "shop.db", make(engine, id_as=int)
+    assert provider.fetch(request("1")) == {"1": {"profile": Found({"name": "Ann"})}}
+    path.rename(tmp_path / "old.db")
+    assert failure(provider, "1").error_code == ErrorCode.CONNECTION
+    assert not path.exists()
+    other = sqlite3.connect(tmp_path / "new.db")
+    other.execute("CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT)")
+    other.execute("INSERT INTO people VALUES (3, 'Cleo')")
+    other.commit()
+    other.close()
+    (tmp_path / "new.db").rename(path)
+    assert provider.fetch(request("3")) == {"3": {"profile": Found({"name": "Cleo"})}}
+    assert provider.fetch(request("1")) == {"1": {}}
 
 
 def test_a_locked_file_is_waited_for_until_the_deadline(make, engine, tmp_path):
