@@ -27,6 +27,15 @@ def _promise(order: dict[str, Any]) -> bool:
     return bool(cx.promise("callback", key="c-1", customer=order["customer"], due_at=due))
 
 
+def _warranty(order: dict[str, Any]) -> bool:
+    due = datetime.now(UTC) + timedelta(days=order["days"])
+    return bool(cx.promise("warranty", key=order["key"], customer=order["customer"], due_at=due))
+
+
+def _deliver(_: dict[str, Any]) -> int:
+    return cx.flush(20).pending
+
+
 def _deny(order: dict[str, Any]) -> bool:
     return bool(cx.consent("denied", customer=order["customer"], purposes=("support",)))
 
@@ -62,12 +71,14 @@ def _wait(_: dict[str, Any]) -> bool:
 DOES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "asks": _asks,
     "click": _click,
+    "deliver": _deliver,
     "deny": _deny,
     "forget": _forget,
     "link": _link,
     "login": _login,
     "promise": _promise,
     "wait": _wait,
+    "warranty": _warranty,
 }
 
 
@@ -77,7 +88,7 @@ def main() -> None:
     """
     cx.init(
         "desk",
-        collector="memory:",
+        collector=sys.argv[2] if len(sys.argv) > 2 else "memory:",
         privacy=cx.PrivacyOptions(key=b"k" * 32),
         context=cx.ContextOptions(memory=sys.argv[1]),
     )

@@ -30,10 +30,10 @@ class Other:
     Another process of the service.
     """
 
-    def __init__(self, memory: str) -> None:
+    def __init__(self, memory: str, collector: str = "memory:") -> None:
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "CXSDK_SPOOL_MODE": "memory"}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.lookup.desk", memory],
+            [sys.executable, "-m", "tests.lookup.desk", memory, collector],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
