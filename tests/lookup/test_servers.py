@@ -277,11 +277,12 @@ def postgres() -> Iterator[OwnPostgres]:
     made.close()
 
 
-def test_a_shared_memory_that_is_killed_keeps_what_happened_meanwhile(
-    make: Any, postgres: OwnPostgres
+@pytest.mark.parametrize("how", ["killed", "frozen"])
+def test_what_happens_while_the_shared_memory_is_away_is_known_afterwards(
+    make: Any, postgres: OwnPostgres, how: str
 ) -> None:
     """
-    PostgreSQL killed while two processes are at it: calls stay in time, and what the one saw
+    PostgreSQL killed or frozen while two processes are at it: calls stay in time, and what the one saw
     before, during and after the outage is known to the other.
     """
     options: dict[str, Any] = {
@@ -296,14 +297,14 @@ def test_a_shared_memory_that_is_killed_keeps_what_happened_meanwhile(
         for who in sorted(seen)[:30]:
             web.do("click", customer=who, touchpoint="shop.before")
         web.do("wait")
-        postgres.kill()
+        (postgres.kill if how == "killed" else postgres.freeze)()
         for who in sorted(seen)[30:60]:
             web.do("click", customer=who, touchpoint="shop.during")
             began = time.monotonic()
             reason = desk.context(who).interactions.reason
             assert time.monotonic() - began < TIMEOUT + SLACK
             assert reason is Reason.LOCAL
-        postgres.start()
+        (postgres.start if how == "killed" else postgres.thaw)()
         for who in sorted(seen)[60:]:
             web.do("click", customer=who, touchpoint="shop.after")
         for who in seen:
