@@ -45,7 +45,8 @@ class ForgetReceipt:
     """Id of the ``erasure_requested`` event; empty where it was not taken."""
 
     places: Mapping[str, str]
-    """``cache``, ``overlay``, ``shared``, ``undelivered``, ``prompts`` and each provider by its
+    """``cache``, ``overlay``, ``shared``, ``undelivered`` (of this process; others follow within
+    seconds), ``prompts`` and each provider by its
     name → ``done``, ``pending``, ``unsupported`` or ``failed``."""
 
     erased: Mapping[str, int] = attrs.field(factory=dict)
