@@ -114,7 +114,9 @@ class Flow:
             ask.found[plan.name] = self._landed(loads, ask, plan)
         for plan in ask.look.plans:
             section = ask.found[plan.name]
-            if journal is not None and section.reason is not Reason.CONSENT_DENIED:
+            if section.reason is Reason.CONSENT_DENIED:
+                continue  # no default may hide it
+            if journal is not None:
                 section = self._holding.laid(plan, section, None, journal)
             ask.found[plan.name] = self._holding.fallback(plan, section)
 

@@ -18,7 +18,7 @@ import attrs
 
 from cxsdk._guard import voice
 from cxsdk.knowing import ErrorCode, LookupRequest, Reason, Subject
-from cxsdk.lookup.answers import Answer, Plan, shaped, single, total
+from cxsdk.lookup.answers import Answer, Plan, is_empty, shaped, single, total
 from cxsdk.lookup.people import Key, Person
 from cxsdk.lookup.sources import Outcome, Source, outcome_of
 
@@ -350,6 +350,8 @@ class Loads:
         if not found:
             return None
         answer = total(flight.plan, found)
+        if is_empty(answer.value):
+            return None  # that there is nothing is for all of them to say
         late = ErrorCode.DEADLINE_EXCEEDED
         return attrs.evolve(answer, truncated=True, code=late, message="a provider is missing")
 

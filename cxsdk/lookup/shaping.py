@@ -134,8 +134,10 @@ def _strictest(found: Sequence[tuple[str, Any]]) -> Merged:
         made = made.restricted(value)
     origin = {}
     for purpose, said in made.purposes.items():
+        # Who named no purpose said it of all of them.
         origin[purpose] = next(
-            source for source, value in found if value.purposes.get(purpose) == said
+            (source for source, value in found if value.purposes.get(purpose) == said),
+            next((source for source, value in found if value.state == said.state), ""),
         )
     return made, origin
 

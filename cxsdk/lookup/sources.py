@@ -67,7 +67,7 @@ def outcome_of(said: Any) -> Outcome:
     if said is UNCHANGED:
         return Outcome(Reason.RESOLVED, unchanged=True)
     if isinstance(said, Failed):
-        return Outcome(Reason.ERROR, code=said.code, message=said.message)
+        return Outcome(Reason.ERROR, code=_code(said.code), message=str(said.message))
     found = said if isinstance(said, Found) else Found(said)
     if found.value is None:
         return Outcome(Reason.NOT_FOUND)
@@ -348,7 +348,7 @@ def _failure(name: str, error: BaseException) -> tuple[Outcome, bool, float | No
     return Outcome(Reason.ERROR, code=code, message=f"{name} raised {kind}"), True, None
 
 
-def _code(text: str) -> ErrorCode:
+def _code(text: Any) -> ErrorCode:
     try:
         return ErrorCode(text)
     except ValueError:
