@@ -117,7 +117,12 @@ def total(plan: Plan, outcomes: list[tuple[Source, Outcome]]) -> Answer:
         return Answer(Reason.UNSUPPORTED, message="no provider has it for this kind of customer")
     if failed is None:
         named = "+".join(source.name for source, _ in outcomes)
-        return Answer(Reason.NOT_FOUND, source=named, lag=max(one.lag for one, _ in outcomes))
+        return Answer(
+            Reason.NOT_FOUND,
+            source=named,
+            as_of=min(out.as_of for _, out in outcomes if out.as_of is not None),
+            lag=max(one.lag for one, _ in outcomes),
+        )
     # Somebody said "nothing" and somebody failed: that there is nothing is not known.
     return Answer(failed.reason, code=failed.code, message=failed.message)
 

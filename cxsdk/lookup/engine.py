@@ -93,7 +93,6 @@ class Engine:
             self.people,
             clock,
             knowledge.overlaid,
-            knowledge.seen,
             knowledge.is_forgotten,
             knowledge.heard,
             strict=settings.strict,
@@ -119,7 +118,13 @@ class Engine:
             source.changed = self._changed
             source.begin_process(self.loop)
         self.people.renew()
-        self.loads = Loads(self.holding.keep, self.whom.subject, self.counts.add)
+        self.loads = Loads(
+            self.holding.keep,
+            self.whom.subject,
+            self.counts.add,
+            self.holding.now,
+            self.knowledge.seen,
+        )
         self.helpers = Pool("helper", 2)
         self.applying = Applying(self.sources, self.counts.add)
         self._is_closed = False

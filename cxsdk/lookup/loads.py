@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from typing import Any, TypeAlias
 
 import attrs
@@ -43,6 +44,7 @@ class Flight:
         "plan",
         "purpose",
         "running",
+        "seen",
         "waiters",
     )
 
@@ -66,6 +68,8 @@ class Flight:
 
         self.waiters: list[Callable[[], None]] = []
         self.expires = 0.0
+        self.seen = 0
+        """What had been seen when it began, for "there is nothing"."""
 
     def version(self, source: str) -> str | None:
         """
@@ -98,16 +102,22 @@ class _Job:
     One call of a provider, for one or more flights.
     """
 
-    __slots__ = ("expires", "flights", "is_over", "request", "source")
+    __slots__ = ("at", "expires", "flights", "is_over", "request", "source")
 
     def __init__(
-        self, source: Source, request: LookupRequest, flights: dict[tuple[str, str], Flight]
+        self,
+        source: Source,
+        request: LookupRequest,
+        flights: dict[tuple[str, str], Flight],
+        at: datetime,
     ) -> None:
         self.source = source
         self.request = request
         self.flights = flights
         self.expires = request.deadline
         self.is_over = False
+        self.at = at
+        """When it was asked: what happens after that may be missing in the answer."""
 
 
 _Keep: TypeAlias = Callable[[Flight, Answer], None]
@@ -124,6 +134,10 @@ class Loads:
         ids: a person in the form that a source takes, ``raw`` or ``wire``.
 
         count: counts something: (what, provider or section).
+
+        now: the wall clock.
+
+        seen: what was seen so far that "there is nothing" may be over; see `Knowledge.seen`.
     """
 
     def __init__(
@@ -131,13 +145,19 @@ class Loads:
         keep: _Keep,
         ids: Ids,
         count: Callable[[str, str], None],
+        now: Callable[[], datetime],
+        seen: Callable[[Key, str], int],
     ) -> None:
+        self._now = now
+        self._seen = seen
         self._keep = keep
         self._ids = ids
         self._count = count
         self._lock = threading.Lock()
         self._flights: dict[tuple[Key, str, str], Flight] = {}
         self._jobs: set[_Job] = set()
+        self._overdue: set[_Job] = set()
+        """Those that were given up and may answer yet."""
 
     def __len__(self) -> int:
         return len(self._flights)
@@ -172,8 +192,22 @@ class Loads:
                     else:
                         self._count("joined", plan.name)
                     joined.append(flight)
-        self._advance(begun, patience)
+        try:
+            for flight in begun:
+                flight.seen = self._seen(flight.person.key, flight.plan.name)
+            self._advance(begun, patience)
+        except BaseException:
+            # A time limit of the host's, thrown into us: whoever comes next begins anew.
+            self._withdraw(begun)
+            raise
         return joined
+
+    def _withdraw(self, flights: Iterable[Flight]) -> None:
+        with self._lock:
+            for flight in flights:
+                key = (flight.person.key, flight.purpose, flight.plan.name)
+                if self._flights.get(key) is flight:
+                    del self._flights[key]
 
     def _advance(self, flights: Iterable[Flight], patience: float) -> None:
         """
@@ -209,7 +243,7 @@ class Loads:
     ) -> None:
         asked: dict[tuple[str, str], Flight] = {}
         subjects: dict[str, Subject] = {}
-        purpose = flights[0].purpose
+        purpose, at = flights[0].purpose, self._now()
         for flight in flights:
             subject = self._ids(flight.person, source.takes)
             subjects[subject.id] = subject
@@ -229,7 +263,7 @@ class Loads:
             fields={name: frozenset(plan.fields) for name, plan in plans.items() if plan.fields},
             versions=known,
         )
-        job = _Job(source, request, asked)
+        job = _Job(source, request, asked, at)
         with self._lock:
             self._jobs.add(job)
             for flight in flights:
@@ -249,6 +283,9 @@ class Loads:
             words = f"{job.source.name} answered with {type(error).__name__}"
             failed = Outcome(Reason.ERROR, code=ErrorCode.PARSE_ERROR, message=words)
             self._take(job, dict.fromkeys(job.flights, failed))
+        finally:
+            with self._lock:
+                self._overdue.discard(job)
 
     def _judge(self, job: _Job, answer: Any) -> None:
         if isinstance(answer, BaseException) and job.is_over:
@@ -262,7 +299,8 @@ class Loads:
         for key, flight in job.flights.items():
             subject, section = key
             said = answer.get(subject)
-            found = outcome_of(said.get(section) if isinstance(said, Mapping) else said)
+            said = said.get(section) if isinstance(said, Mapping) else said
+            found = outcome_of(said, job.at)
             outcomes[key] = shaped(flight.plan, found)
         if not self._take(job, outcomes):
             self._came_late(job, outcomes)
@@ -317,12 +355,23 @@ class Loads:
             answer = Answer(Reason.ERROR, code=ErrorCode.GENERAL, message=kind)
         with self._lock:
             flight.answer = answer
+            if answer.reason in {Reason.RESOLVED, Reason.NOT_FOUND}:
+                self._outdate(flight)
             key = (flight.person.key, flight.purpose, flight.plan.name)
             if self._flights.get(key) is flight:
                 del self._flights[key]
             waiters, flight.waiters = flight.waiters, []
         for waiter in waiters:
             waiter()
+
+    def _outdate(self, newer: Flight) -> None:
+        """
+        Have nothing kept of an earlier question that is answered after *newer* was.
+        """
+        for one in self._given_up():
+            is_same = one.person.key == newer.person.key and one.plan.name == newer.plan.name
+            if is_same and one.purpose == newer.purpose and one is not newer:
+                one.is_void = True
 
     # ---- time, and taking back -------------------------------------------------------------------
 
@@ -335,6 +384,7 @@ class Loads:
         now = time.monotonic()
         with self._lock:
             late = [job for job in self._jobs if job.expires <= now]
+            self._overdue.update(late)
         for job in late:
             self._count("late", job.source.name)
             self._take(job, dict.fromkeys(job.flights, job.source.late()))
@@ -366,6 +416,12 @@ class Loads:
                 if key[0] in gone and (named is None or key[2] in named):
                     flight.is_void = True
                     del self._flights[key]
+            for flight in self._given_up():
+                if flight.person.key in gone and (named is None or flight.plan.name in named):
+                    flight.is_void = True
+
+    def _given_up(self) -> Iterable[Flight]:
+        return (flight for job in self._overdue for flight in job.flights.values())
 
     def wait_for(self, flights: Iterable[Flight], ring: Callable[[], None]) -> Callable[[], None]:
         """

@@ -11,7 +11,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from cxsdk._clock import Clock
@@ -60,24 +60,25 @@ class Outcome:
         self.message = message
 
 
-def outcome_of(said: Any) -> Outcome:
+def outcome_of(said: Any, asked_at: datetime) -> Outcome:
     """
-    Return what a provider's word for one section means.
+    Return what a provider's word for one section means; it is as of *asked_at* where it does not
+    say of when it is.
     """
     if said is UNCHANGED:
-        return Outcome(Reason.RESOLVED, unchanged=True)
+        return Outcome(Reason.RESOLVED, unchanged=True, as_of=asked_at)
     if isinstance(said, Failed):
         return Outcome(Reason.ERROR, code=_code(said.code), message=str(said.message))
     found = said if isinstance(said, Found) else Found(said)
     if found.value is None:
-        return Outcome(Reason.NOT_FOUND)
+        return Outcome(Reason.NOT_FOUND, as_of=found.as_of or asked_at)
     if found.as_of is not None and found.as_of.tzinfo is None:
         code, words = ErrorCode.PARSE_ERROR, "as_of: expected an aware datetime"
         return Outcome(Reason.ERROR, code=code, message=words)
     return Outcome(
         Reason.RESOLVED,
         value=found.value,
-        as_of=found.as_of or datetime.now(UTC),
+        as_of=found.as_of or asked_at,
         version=found.version,
         truncated=found.truncated,
     )
