@@ -31,7 +31,7 @@ from cxsdk.lookup.section import section_of
 from cxsdk.lookup.settler import Settler
 from cxsdk.lookup.sources import Source, part
 from cxsdk.lookup.waiting import adrive, drive, warn_of_loop
-from cxsdk.lookup.whom import Whom, assurance_of
+from cxsdk.lookup.whom import Whom
 from cxsdk.lookup.work import Loop, Pool
 from cxsdk.scope import current_interaction, current_scope
 
@@ -333,9 +333,9 @@ class Engine:
         if self.knowledge.absorbed:
             person = self.whom.canonical(person)
         if assurance is None:
-            assurance = assurance_of(person, customer, scope)
+            assurance = self.whom.assurance_of(person, scope)
         look = self.whom.look(sections, purpose, assurance, person.space)
-        ask = Ask(customer, person, look, scope)
+        ask = Ask(customer, person, look, self.whom.speaking(scope, person))
         self._settler.begin(ask, refresh=refresh, peek=peek)
         if ask.refreshing:
             self._flow.refresh(self.loads, ask)
