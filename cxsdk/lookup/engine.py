@@ -118,13 +118,8 @@ class Engine:
             source.changed = self._changed
             source.begin_process(self.loop)
         self.people.renew()
-        self.loads = Loads(
-            self.holding.keep,
-            self.whom.subject,
-            self.counts.add,
-            self.holding.now,
-            self.knowledge.seen,
-        )
+        holding, seen = self.holding, self.knowledge.seen
+        self.loads = Loads(holding.keep, self.whom.subject, self.counts.add, holding.now, seen)
         self.helpers = Pool("helper", 2)
         self.applying = Applying(self.sources, self.counts.add)
         self._is_closed = False
@@ -152,7 +147,6 @@ class Engine:
             if ask.is_settled:
                 return self._again.keep(ask, said, self._made(ask, 0.0))
             began = time.monotonic()
-            self.knowledge.look()
             warn_of_loop()
             drive(self._flow, self.loads, [ask], self._seconds(timeout), began)
             return self._made(ask, time.monotonic() - began)
@@ -176,7 +170,6 @@ class Engine:
             if ask.is_settled:
                 return self._again.keep(ask, said, self._made(ask, 0.0))
             began = time.monotonic()
-            self.knowledge.look()
             await adrive(self._flow, self.loads, [ask], self._seconds(timeout), began)
             return self._made(ask, time.monotonic() - began)
         except Exception as error:  # noqa: BLE001 - judged in there
@@ -224,11 +217,11 @@ class Engine:
         began = time.monotonic()
         found = self._asks(customers, said)
         open_ones = [one for one in found.values() if isinstance(one, Ask) and not one.is_settled]
-        if open_ones:
-            try:
+        try:
+            if open_ones:
                 await adrive(self._flow, self.loads, open_ones, self._seconds(timeout), began)
-            except Exception as error:  # noqa: BLE001 - judged in there
-                self._judge(error)
+        except Exception as error:  # noqa: BLE001 - judged in there
+            self._judge(error)
         return self._all_made(found, began)
 
     def _asks(self, customers: Iterable[Any], said: Said) -> dict[Any, Ask | CustomerContext]:
@@ -236,7 +229,9 @@ class Engine:
         Return each customer's question, or its context where no question is open.
         """
         found: dict[Any, Ask | CustomerContext] = {}
-        for who in itertools.islice(customers, _MOST_AT_ONCE):
+        those: list[Any] = []
+        self._guarded(lambda: those.extend(itertools.islice(customers, _MOST_AT_ONCE)))
+        for who in those:
             try:
                 found[who] = self._again.find(who, said) or self._ask(who, *said)
             except Exception as error:  # noqa: BLE001 - judged in there
@@ -264,7 +259,6 @@ class Engine:
         except Exception as error:  # noqa: BLE001 - judged in there
             self._judge(error)
             return False
-        self.knowledge.look()
         if ask.is_settled:
             return True
         return self.helpers.submit(
@@ -279,10 +273,11 @@ class Engine:
         """
         try:
             person, _ = self.whom.person(customer, None, current_scope.get())
+            # A name alone would be taken for its letters.
+            said = (sections,) if isinstance(sections, str) else sections
+            self.drop(self.whom.canonical(person).key, said)
         except Exception as error:  # noqa: BLE001 - judged in there
             self._judge(error)
-            return
-        self.drop(self.whom.canonical(person).key, sections)
 
     def _changed(self, source: Source, subject: str | None) -> None:
         """
@@ -322,6 +317,7 @@ class Engine:
     ) -> Ask:
         if _fork.page[0] != self._generation:
             self._own()
+        self.knowledge.look()
         scope = current_scope.get()
         person = None
         if anonymous is None and type(customer) is str:
