@@ -118,6 +118,7 @@ class Engine:
             source.changed = self._changed
             source.begin_process(self.loop)
         self.people.renew()
+        self.knowledge.links.renew()
         holding, seen = self.holding, self.knowledge.seen
         self.loads = Loads(holding.keep, self.whom.subject, self.counts.add, holding.now, seen)
         self.helpers = Pool("helper", 2)
@@ -442,6 +443,7 @@ class Engine:
             return
         self._is_closed = True
         part(self._every_source(), self.loop, seconds)
+        self.loads.reap(float("inf"))  # whoever still waits for one that ended
         self.helpers.close()
         self.applying.close()
         self.knowledge.close()

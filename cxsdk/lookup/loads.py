@@ -375,13 +375,13 @@ class Loads:
 
     # ---- time, and taking back -------------------------------------------------------------------
 
-    def reap(self) -> None:
+    def reap(self, now: float | None = None) -> None:
         """
-        End the calls whose time is over; what they answer later is still kept.
+        End the calls whose time is over (at *now*); what they answer later is still kept.
         """
         if not self._jobs:
             return
-        now = time.monotonic()
+        now = time.monotonic() if now is None else now
         with self._lock:
             late = [job for job in self._jobs if job.expires <= now]
             self._overdue.update(late)
