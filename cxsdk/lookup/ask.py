@@ -8,8 +8,8 @@ from typing import Any
 
 from cxsdk.knowing import Reason
 from cxsdk.lookup.answers import Plan
+from cxsdk.lookup.flights import Flight
 from cxsdk.lookup.gate import Look
-from cxsdk.lookup.loads import Flight
 from cxsdk.lookup.people import Person
 from cxsdk.lookup.section import Section, section_of
 

@@ -274,7 +274,6 @@ class Engine:
         """
         try:
             person, _ = self.whom.person(customer, None, current_scope.get())
-            # A name alone would be taken for its letters.
             said = (sections,) if isinstance(sections, str) else sections
             self.drop(self.whom.canonical(person).key, said)
         except Exception as error:  # noqa: BLE001 - judged in there

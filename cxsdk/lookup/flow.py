@@ -12,8 +12,9 @@ from cxsdk._clock import Clock
 from cxsdk.knowing import ErrorCode, Reason, SectionPlan
 from cxsdk.lookup.answers import Plan
 from cxsdk.lookup.ask import Ask
+from cxsdk.lookup.flights import Flight
 from cxsdk.lookup.holding import Holding
-from cxsdk.lookup.loads import Flight, Loads
+from cxsdk.lookup.loads import Loads
 from cxsdk.lookup.people import Key
 from cxsdk.lookup.section import Section
 from cxsdk.lookup.settler import Settler

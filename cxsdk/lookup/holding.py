@@ -12,8 +12,8 @@ from typing import Any
 from cxsdk._clock import Clock, from_ns
 from cxsdk.knowing import NOTHING, ErrorCode, Reason
 from cxsdk.lookup.answers import Answer, Plan
+from cxsdk.lookup.flights import Flight
 from cxsdk.lookup.items import LISTS, freeze
-from cxsdk.lookup.loads import Flight
 from cxsdk.lookup.people import Entry, Key, People
 from cxsdk.lookup.section import Section, section_of
 

@@ -20,104 +20,13 @@ import attrs
 from cxsdk._guard import voice
 from cxsdk.knowing import ErrorCode, LookupRequest, Reason, Subject
 from cxsdk.lookup.answers import Answer, Plan, is_empty, shaped, single, total
+from cxsdk.lookup.flights import Flight, Job, able, batches
 from cxsdk.lookup.people import Key, Person
 from cxsdk.lookup.sources import Outcome, Source, outcome_of
 
-__all__ = ["Flight", "Loads"]
+__all__ = ["Loads"]
 
 _GRACE_S = 1.0
-_NO_RAW = "it takes the host's own id, and only the wire form was received"
-
-
-class Flight:
-    """
-    One section of one customer on its way. Belongs to `Loads`; `answer` is read by all.
-    """
-
-    __slots__ = (
-        "answer",
-        "expires",
-        "is_void",
-        "left",
-        "outcomes",
-        "person",
-        "plan",
-        "purpose",
-        "running",
-        "seen",
-        "waiters",
-    )
-
-    def __init__(
-        self,
-        person: Person,
-        purpose: str,
-        plan: Plan,
-        sources: list[Source],
-        outcomes: list[tuple[Source, Outcome]],
-    ) -> None:
-        self.person = person
-        self.purpose = purpose
-        self.plan = plan
-        self.left = sources
-        self.running = 0
-        self.outcomes = outcomes
-        self.answer: Answer | None = None
-        self.is_void = False
-        """True: what it was asked for is not to be kept any more (`invalidate`, `forget`)."""
-
-        self.waiters: list[Callable[[], None]] = []
-        self.expires = 0.0
-        self.seen = 0
-        """What had been seen when it began, for "there is nothing"."""
-
-    def version(self, source: str) -> str | None:
-        """
-        Return what a provider calls its answer that is held, None where none is.
-        """
-        entry = self.person.entry(self.purpose, self.plan.name)
-        if entry is None or entry.section is None or not self.plan.is_one_by_one:
-            return None
-        return entry.versions.get(source)
-
-
-def _able(person: Person, plan: Plan) -> tuple[list[Source], list[tuple[Source, Outcome]]]:
-    """
-    Return who can be asked of *person*, and what is to be said of those who would know but cannot
-    be asked: that they have nothing is not known.
-    """
-    sources = [one for one in plan.sources if person.space in one.spaces]
-    if person.raw:
-        return sources, []
-    unable = [
-        (one, Outcome(Reason.UNSUPPORTED, message=f"{one.name}: {_NO_RAW}"))
-        for one in sources
-        if one.takes == "raw"
-    ]
-    return [one for one in sources if one.takes != "raw"], unable
-
-
-class _Job:
-    """
-    One call of a provider, for one or more flights.
-    """
-
-    __slots__ = ("at", "expires", "flights", "is_over", "request", "source")
-
-    def __init__(
-        self,
-        source: Source,
-        request: LookupRequest,
-        flights: dict[tuple[str, str], Flight],
-        at: datetime,
-    ) -> None:
-        self.source = source
-        self.request = request
-        self.flights = flights
-        self.expires = request.deadline
-        self.is_over = False
-        self.at = at
-        """When it was asked: what happens after that may be missing in the answer."""
 
 
 _Keep: TypeAlias = Callable[[Flight, Answer], None]
@@ -155,8 +64,8 @@ class Loads:
         self._count = count
         self._lock = threading.Lock()
         self._flights: dict[tuple[Key, str, str], Flight] = {}
-        self._jobs: set[_Job] = set()
-        self._overdue: set[_Job] = set()
+        self._jobs: set[Job] = set()
+        self._overdue: set[Job] = set()
         """Those that were given up and may answer yet."""
 
     def __len__(self) -> int:
@@ -185,7 +94,7 @@ class Loads:
                     if flight is None or flight.expires + _GRACE_S < now:
                         # One that is long over was cut off by an exception thrown into it.
                         flight = self._flights[key] = Flight(
-                            person, purpose, plan, *_able(person, plan)
+                            person, purpose, plan, *able(person, plan)
                         )
                         flight.expires = now + patience
                         begun.append(flight)
@@ -233,7 +142,7 @@ class Loads:
             space = some[0].person.space
             groups.setdefault((source, space, sections), []).extend(some)
         for (source, _, sections), some in groups.items():
-            for part in _batches(some, source.max_batch):
+            for part in batches(some, source.max_batch):
                 self._send(source, sections, part, patience)
         for flight in over:
             self._finish(flight)
@@ -263,7 +172,7 @@ class Loads:
             fields={name: frozenset(plan.fields) for name, plan in plans.items() if plan.fields},
             versions=known,
         )
-        job = _Job(source, request, asked, at)
+        job = Job(source, request, asked, at)
         with self._lock:
             self._jobs.add(job)
             for flight in flights:
@@ -276,7 +185,7 @@ class Loads:
 
     # ---- answers ---------------------------------------------------------------------------------
 
-    def _answered(self, job: _Job, answer: Any) -> None:
+    def _answered(self, job: Job, answer: Any) -> None:
         try:
             self._judge(job, answer)
         except Exception as error:  # noqa: BLE001 - types of a team's own may raise anything
@@ -287,7 +196,7 @@ class Loads:
             with self._lock:
                 self._overdue.discard(job)
 
-    def _judge(self, job: _Job, answer: Any) -> None:
+    def _judge(self, job: Job, answer: Any) -> None:
         if isinstance(answer, BaseException) and job.is_over:
             return  # was told to the breaker when it was late
         whole = job.source.judge(answer)
@@ -305,7 +214,7 @@ class Loads:
         if not self._take(job, outcomes):
             self._came_late(job, outcomes)
 
-    def _take(self, job: _Job, outcomes: Mapping[tuple[str, str], Outcome]) -> bool:
+    def _take(self, job: Job, outcomes: Mapping[tuple[str, str], Outcome]) -> bool:
         """
         Give each flight what its provider said; once for each job, False afterwards.
         """
@@ -331,7 +240,7 @@ class Loads:
         self._advance(further, max(left, 0.05) if left > 0 else 1.0)
         return True
 
-    def _came_late(self, job: _Job, outcomes: Mapping[tuple[str, str], Outcome]) -> None:
+    def _came_late(self, job: Job, outcomes: Mapping[tuple[str, str], Outcome]) -> None:
         """
         Keep what came after our time limit; nobody waits for it any more.
         """
@@ -455,18 +364,3 @@ class Loads:
                         flight.waiters.remove(landed)
 
         return leave
-
-
-def _batches(flights: list[Flight], most: int) -> Iterable[list[Flight]]:
-    """
-    Divide flights into groups about *most* persons each.
-    """
-    groups: list[list[Flight]] = []
-    people: dict[Key, None] = {}
-    for flight in flights:
-        if flight.person.key not in people:
-            if len(people) % most == 0:
-                groups.append([])
-            people[flight.person.key] = None
-        groups[-1].append(flight)
-    return groups

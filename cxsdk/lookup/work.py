@@ -180,14 +180,7 @@ class Loop:
                 await asyncio.wait_for(last(), seconds)
             except (Exception, asyncio.CancelledError):  # noqa: BLE001, S110 - others' goodbyes
                 pass
-            # The cancelled ones get their turns, and so do those that providers began.
-            left = asyncio.all_tasks() - {own}
-            for task in left:
-                if not task.cancelling():
-                    task.cancel()
-            if left:
-                await asyncio.wait(left, timeout=_GOODBYE_S)
-            await loop.shutdown_asyncgens()
+            await _left(own)
             loop.stop()
 
         def begin() -> None:
@@ -199,3 +192,16 @@ class Loop:
             return
         if thread is not threading.current_thread():
             thread.join(seconds + 0.5)
+
+
+async def _left(own: asyncio.Task[Any] | None) -> None:
+    """
+    Give the cancelled tasks their turns, and cancel those that providers began.
+    """
+    left = {task for task in asyncio.all_tasks() if task is not own}
+    for task in left:
+        if not task.cancelling():
+            task.cancel()
+    if left:
+        await asyncio.wait(left, timeout=_GOODBYE_S)
+    await asyncio.get_running_loop().shutdown_asyncgens()
