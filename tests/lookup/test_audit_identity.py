@@ -4,6 +4,7 @@ Whose word, whose assurance and whose data: never those of somebody else, never 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -117,3 +118,38 @@ def test_news_of_an_absorbed_id_are_news_of_who_absorbed_it(make: Any) -> None:
     told[0]("old")
     client.context("old", sections=("profile",), timeout=30)
     assert crm.calls == 2
+
+
+def test_an_export_has_nothing_of_the_next_visitor_at_the_same_device(make: Any) -> None:
+    """
+    What was done before the login is the customer's; what comes after it under that id is not.
+    """
+    client = make()
+    with cx.scope(anonymous="device-1", consent="granted"), client.interaction("shop.before"):
+        pass
+    client.identify("u1", anonymous_id="device-1")
+    with cx.scope(anonymous="device-1", consent="granted"), client.interaction("shop.after"):
+        pass
+    shown = client.export("u1")
+    touchpoints = [(one["data"].get("where") or {}).get("touchpoint") for one in shown["events"]]
+    assert ("shop.before" in touchpoints, "shop.after" in touchpoints) == (True, False)
+    assert {"space": "anonymous", "id": "device-1"} in shown["ids"]
+
+
+def test_a_tombstone_behind_a_torn_line_holds(make: Any, tmp_path: Path) -> None:
+    """
+    A disk that was full left half a line: the next erasure is written on a line of its own.
+    """
+    spool = {"spool": cx.SpoolOptions(mode="mmap", directory=tmp_path / "spool")}
+    first = make(client=spool)
+    first.forget("u1")
+    path = next((tmp_path / "spool" / ".forgotten").rglob("tombstones"))
+    path.write_bytes(path.read_bytes() + b"0123abc")
+    first.forget("u2")
+    later = make(client=spool)
+    found = later.contexts(["u1", "u2", "u3"], sections=("interactions",))
+    assert [ctx.interactions.reason for ctx in found.values()] == [
+        Reason.FORGOTTEN,
+        Reason.FORGOTTEN,
+        Reason.LOCAL,
+    ]
