@@ -143,7 +143,7 @@ def _strictest(found: Sequence[tuple[str, Any]]) -> Merged:
 
 
 def _has_ids(value: Any) -> bool:
-    return isinstance(value, tuple) and all(_id(one) is not None for one in value)
+    return isinstance(value, tuple) and all(isinstance(_id(one), (str, int)) for one in value)
 
 
 def _id(one: Any) -> Any:

@@ -161,10 +161,13 @@ class Whom:
             raise InvalidEventError("context.assurance", f"one of {', '.join(ASSURANCES)}")
         if isinstance(sections, str):
             raise InvalidEventError("context.sections", f"a list of names, as in ({sections!r},)")
+        names = tuple(dict.fromkeys(self.plans if sections is None else sections))
+        if not all(isinstance(name, str) for name in names):
+            raise InvalidEventError("context.sections", "names as text")
         consent = self.plans.get("consent")
         exempt = self._settings.context.without_consent
         look = Look(
-            tuple(dict.fromkeys(self.plans if sections is None else sections)),
+            names,
             self.plans,
             named,
             assurance,

@@ -76,3 +76,30 @@ def test_invalidate_takes_a_name_alone_and_raises_nothing(
     client.invalidate("u1", sections)
     client.context("u1", sections=("orders",), timeout=30)
     assert crm.calls == calls
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"sections": 5},
+        {"sections": [["profile"]]},
+        {"sections": (None, 1)},
+        {"sections": "profile"},
+        {"purpose": ["support"]},
+        {"assurance": ["verified"]},
+        {"timeout": "soon"},
+        {"anonymous": ["v-1"]},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("customer", ["u1", None, b"u1", ["u1"], {"id": 1}, True, "x" * 300])
+def test_whatever_is_asked_is_answered_and_can_be_shown(
+    make: Any, said: dict[str, Any], customer: Any
+) -> None:
+    """
+    Arguments of another kind raise nothing; what comes of them can be explained.
+    """
+    client = make(Told("crm", {"profile": {"name": "Ada"}}))
+    for ctx in (client.context(customer, **said), asyncio.run(client.acontext(customer, **said))):
+        assert ctx.explain().startswith("purpose ")
+        assert set(ctx.reasons) == set(ctx)

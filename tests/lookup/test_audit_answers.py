@@ -122,3 +122,16 @@ def test_a_default_does_not_hide_a_denial(make: Any) -> None:
     for _ in range(2):
         ctx = client.context("u1", sections=("offers",), purpose="marketing", timeout=30)
         assert (ctx["offers"].reason, ctx["offers"].value) == (Reason.CONSENT_DENIED, None)
+
+
+def test_items_without_a_plain_id_are_not_joined(make: Any) -> None:
+    """
+    Lists whose ids cannot be compared do not fail a merge: the first provider's stands.
+    """
+    client = make(
+        Told("one", {"orders": [{"id": {"no": 1}}]}),
+        Told("other", {"orders": [{"id": "A-1"}]}),
+        plans={"orders": SectionPlan(strategy="merge")},
+    )
+    orders = client.context("u1", sections=("orders",), timeout=30)["orders"]
+    assert orders.value == ({"id": {"no": 1}},)
