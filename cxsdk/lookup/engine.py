@@ -122,7 +122,7 @@ class Engine:
         holding, seen = self.holding, self.knowledge.seen
         self.loads = Loads(holding.keep, self.whom.subject, self.counts.add, holding.now, seen)
         self.helpers = Pool("helper", 2)
-        self.applying = Applying(self.sources, self.counts.add)
+        self.applying = Applying(self.sources, self.counts.add, self.knowledge.is_forgotten)
         self._is_closed = False
         self._generation = self._again.generation = _fork.current()
 

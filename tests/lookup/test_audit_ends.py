@@ -180,6 +180,31 @@ def test_tasks_that_need_a_moment_to_end_get_it(make: Any, caplog: Any) -> None:
     assert "destroyed" not in caplog.text
 
 
+def test_what_waits_to_be_applied_does_not_bring_back_who_was_forgotten(make: Any) -> None:
+    """
+    Events that a provider was too slow to take are not applied after it forgot the customer.
+    """
+    go, applied, done = threading.Event(), [], threading.Event()
+
+    def apply(subject: Any, _: Any) -> None:
+        applied.append(subject.id)
+        go.wait(30)
+        if subject.id == "last":
+            done.set()
+
+    crm = Told("crm", {"orders": 1}, takes="wire", apply=apply, forget=lambda _: "done")
+    client = make(crm)
+    client.peek("u1")
+    for who in ("u1", "u1", "last"):
+        with client.interaction("shop.view", customer=who):
+            pass
+    _until(lambda: applied)
+    assert client.forget("u1").places["crm"] == "done"
+    go.set()
+    assert done.wait(30)
+    assert [who for who in applied if who == "u1"] == ["u1"]
+
+
 # ---- forks ---------------------------------------------------------------------------------
 
 
