@@ -4,7 +4,6 @@ The hot path: the same question about the same customer, while its answer holds.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cxsdk import _fork
@@ -23,6 +22,10 @@ __all__ = ["Again", "Said"]
 Said: TypeAlias = tuple[Any, Any, Any, Any, bool]
 """What a call says beside the customer: anonymous, sections, purpose, assurance, refresh. In one
 tuple, since naming each of them again at each step would double the price of a lookup."""
+
+_HOLDS_S = 1.0
+"""So often the long way is gone all the same: it looks whether what was seen has ended, and whom
+other processes forgot."""
 
 _MOST = 8
 """Questions remembered of one customer."""
@@ -113,7 +116,7 @@ class Again:
             or _fork.page[0] != self.generation
         ):
             return made
-        until = math.inf
+        until = self._monotonic() + _HOLDS_S
         for plan in (*look.plans, *self._gates):
             entry = entries.get(plan.name)
             if entry is None and plan.sources:

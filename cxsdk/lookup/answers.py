@@ -14,7 +14,7 @@ from cxsdk.knowing import ErrorCode, Reason, SectionPlan
 from cxsdk.lookup.shaping import ShapeError, merge, shape
 from cxsdk.lookup.sources import Outcome, Source
 
-__all__ = ["Answer", "Plan", "shaped", "single", "total"]
+__all__ = ["Answer", "Plan", "is_empty", "shaped", "single", "total"]
 
 _OLDEST = datetime.min.replace(tzinfo=UTC)
 
@@ -55,6 +55,13 @@ class Answer:
     message: str = ""
     lag: float = 0.0
     """Seconds until an event shows in it: the longest of its providers'."""
+
+
+def is_empty(value: Any) -> bool:
+    """
+    Say whether *value* is a container with nothing in it.
+    """
+    return isinstance(value, (tuple, Mapping)) and not value
 
 
 def _is_found(outcome: Outcome) -> bool:
@@ -110,7 +117,12 @@ def total(plan: Plan, outcomes: list[tuple[Source, Outcome]]) -> Answer:
         return Answer(Reason.UNSUPPORTED, message="no provider has it for this kind of customer")
     if failed is None:
         named = "+".join(source.name for source, _ in outcomes)
-        return Answer(Reason.NOT_FOUND, source=named, lag=max(one.lag for one, _ in outcomes))
+        return Answer(
+            Reason.NOT_FOUND,
+            source=named,
+            as_of=min(out.as_of for _, out in outcomes if out.as_of is not None),
+            lag=max(one.lag for one, _ in outcomes),
+        )
     # Somebody said "nothing" and somebody failed: that there is nothing is not known.
     return Answer(failed.reason, code=failed.code, message=failed.message)
 
@@ -143,4 +155,7 @@ def _with_gap(answer: Answer, outcomes: list[tuple[Source, Outcome]]) -> Answer:
     lost = [out for _, out in outcomes if out.reason not in {Reason.RESOLVED, Reason.NOT_FOUND}]
     if not lost:
         return answer
+    if is_empty(answer.value):
+        # An empty list of one and no word of the other: that there is nothing is not known.
+        return Answer(lost[0].reason, code=lost[0].code, message=lost[0].message)
     return attrs.evolve(answer, truncated=True, code=lost[0].code, message=lost[0].message)

@@ -11,6 +11,7 @@ from typing import Any
 
 from cxsdk._guard import voice
 from cxsdk.knowing import Subject
+from cxsdk.lookup.people import Key
 from cxsdk.lookup.sources import Source
 from cxsdk.lookup.work import Pool
 
@@ -29,9 +30,17 @@ class Applying:
         sources: those whose provider has the method.
 
         count: counts something: (what, provider).
+
+        is_forgotten: says who was erased meanwhile: what waits of them is not applied any more.
     """
 
-    def __init__(self, sources: Iterable[Source], count: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        sources: Iterable[Source],
+        count: Callable[[str, str], None],
+        is_forgotten: Callable[[Key], bool],
+    ) -> None:
+        self._is_forgotten = is_forgotten
         self._sources = [one for one in sources if callable(getattr(one.provider, "apply", None))]
         self._count = count
         self._pools = {one.name: Pool(f"apply-{one.name}", 1, 1000) for one in self._sources}
@@ -55,7 +64,7 @@ class Applying:
         for source in self._sources:
             if subject.space not in source.spaces:
                 continue
-            work = _Work(source, subject, event, self._count)
+            work = _Work(source, subject, event, self._count, self._is_forgotten)
             if not self._pools[source.name].submit(work):
                 self._count("unapplied", source.name)
 
@@ -73,8 +82,14 @@ class _Work:
     """
 
     def __init__(
-        self, source: Source, subject: Subject, event: Any, count: Callable[[str, str], None]
+        self,
+        source: Source,
+        subject: Subject,
+        event: Any,
+        count: Callable[[str, str], None],
+        is_forgotten: Callable[[Key], bool],
     ) -> None:
+        self._is_forgotten = is_forgotten
         self._source = source
         self._subject = subject
         self._event = event
@@ -83,6 +98,8 @@ class _Work:
     def __call__(self) -> None:
         source = self._source
         try:
+            if self._is_forgotten((self._subject.space, self._subject.id)):
+                return
             said = source.provider.apply(self._subject, self._event)
             if inspect.isawaitable(said):
                 source.await_(said, _PATIENCE_S)

@@ -8,11 +8,10 @@ from typing import Any
 
 from cxsdk.knowing import Reason
 from cxsdk.lookup.answers import Plan
+from cxsdk.lookup.flights import Flight
 from cxsdk.lookup.gate import Look
-from cxsdk.lookup.loads import Flight
 from cxsdk.lookup.people import Person
 from cxsdk.lookup.section import Section, section_of
-from cxsdk.scope import WireId
 
 __all__ = ["Ask"]
 
@@ -20,6 +19,9 @@ __all__ = ["Ask"]
 class Ask:
     """
     What was asked, what of it is found, and what is missing. Belongs to one caller.
+
+    Args:
+        scope: the caller's, where it serves *person* and says something of consent.
     """
 
     __slots__ = (
@@ -65,7 +67,7 @@ class Ask:
         """What the scope says of consent."""
 
         self.purposes: tuple[str, ...] | None = None
-        if scope is not None and scope.consent is not None and _is_scopes(person, scope):
+        if scope is not None:
             self.word, self.purposes = scope.consent, scope.purposes
 
     @property
@@ -99,12 +101,3 @@ class Ask:
             else:
                 strict = self.look.strict
                 self.found[name] = section_of(name)(name, None, reason, strict=strict)
-
-
-def _is_scopes(person: Person, scope: Any) -> bool:
-    customer = scope.who[0]
-    if person.space == "id":
-        if type(customer) is WireId:
-            return str(customer) == person.key[1]
-        return customer is not None and str(customer) == person.raw
-    return customer is None

@@ -31,7 +31,7 @@ from cxsdk.lookup.section import section_of
 from cxsdk.lookup.settler import Settler
 from cxsdk.lookup.sources import Source, part
 from cxsdk.lookup.waiting import adrive, drive, warn_of_loop
-from cxsdk.lookup.whom import Whom, assurance_of
+from cxsdk.lookup.whom import Whom
 from cxsdk.lookup.work import Loop, Pool
 from cxsdk.scope import current_interaction, current_scope
 
@@ -93,7 +93,6 @@ class Engine:
             self.people,
             clock,
             knowledge.overlaid,
-            knowledge.seen,
             knowledge.is_forgotten,
             knowledge.heard,
             strict=settings.strict,
@@ -119,9 +118,11 @@ class Engine:
             source.changed = self._changed
             source.begin_process(self.loop)
         self.people.renew()
-        self.loads = Loads(self.holding.keep, self.whom.subject, self.counts.add)
+        self.knowledge.links.renew()
+        holding, seen = self.holding, self.knowledge.seen
+        self.loads = Loads(holding.keep, self.whom.subject, self.counts.add, holding.now, seen)
         self.helpers = Pool("helper", 2)
-        self.applying = Applying(self.sources, self.counts.add)
+        self.applying = Applying(self.sources, self.counts.add, self.knowledge.is_forgotten)
         self._is_closed = False
         self._generation = self._again.generation = _fork.current()
 
@@ -147,7 +148,6 @@ class Engine:
             if ask.is_settled:
                 return self._again.keep(ask, said, self._made(ask, 0.0))
             began = time.monotonic()
-            self.knowledge.look()
             warn_of_loop()
             drive(self._flow, self.loads, [ask], self._seconds(timeout), began)
             return self._made(ask, time.monotonic() - began)
@@ -171,7 +171,6 @@ class Engine:
             if ask.is_settled:
                 return self._again.keep(ask, said, self._made(ask, 0.0))
             began = time.monotonic()
-            self.knowledge.look()
             await adrive(self._flow, self.loads, [ask], self._seconds(timeout), began)
             return self._made(ask, time.monotonic() - began)
         except Exception as error:  # noqa: BLE001 - judged in there
@@ -219,11 +218,11 @@ class Engine:
         began = time.monotonic()
         found = self._asks(customers, said)
         open_ones = [one for one in found.values() if isinstance(one, Ask) and not one.is_settled]
-        if open_ones:
-            try:
+        try:
+            if open_ones:
                 await adrive(self._flow, self.loads, open_ones, self._seconds(timeout), began)
-            except Exception as error:  # noqa: BLE001 - judged in there
-                self._judge(error)
+        except Exception as error:  # noqa: BLE001 - judged in there
+            self._judge(error)
         return self._all_made(found, began)
 
     def _asks(self, customers: Iterable[Any], said: Said) -> dict[Any, Ask | CustomerContext]:
@@ -231,7 +230,9 @@ class Engine:
         Return each customer's question, or its context where no question is open.
         """
         found: dict[Any, Ask | CustomerContext] = {}
-        for who in itertools.islice(customers, _MOST_AT_ONCE):
+        those: list[Any] = []
+        self._guarded(lambda: those.extend(itertools.islice(customers, _MOST_AT_ONCE)))
+        for who in those:
             try:
                 found[who] = self._again.find(who, said) or self._ask(who, *said)
             except Exception as error:  # noqa: BLE001 - judged in there
@@ -259,7 +260,6 @@ class Engine:
         except Exception as error:  # noqa: BLE001 - judged in there
             self._judge(error)
             return False
-        self.knowledge.look()
         if ask.is_settled:
             return True
         return self.helpers.submit(
@@ -274,10 +274,10 @@ class Engine:
         """
         try:
             person, _ = self.whom.person(customer, None, current_scope.get())
+            said = (sections,) if isinstance(sections, str) else sections
+            self.drop(self.whom.canonical(person).key, said)
         except Exception as error:  # noqa: BLE001 - judged in there
             self._judge(error)
-            return
-        self.drop(self.whom.canonical(person).key, sections)
 
     def _changed(self, source: Source, subject: str | None) -> None:
         """
@@ -317,6 +317,7 @@ class Engine:
     ) -> Ask:
         if _fork.page[0] != self._generation:
             self._own()
+        self.knowledge.look()
         scope = current_scope.get()
         person = None
         if anonymous is None and type(customer) is str:
@@ -328,9 +329,9 @@ class Engine:
         if self.knowledge.absorbed:
             person = self.whom.canonical(person)
         if assurance is None:
-            assurance = assurance_of(person, customer, scope)
+            assurance = self.whom.assurance_of(person, scope)
         look = self.whom.look(sections, purpose, assurance, person.space)
-        ask = Ask(customer, person, look, scope)
+        ask = Ask(customer, person, look, self.whom.speaking(scope, person))
         self._settler.begin(ask, refresh=refresh, peek=peek)
         if ask.refreshing:
             self._flow.refresh(self.loads, ask)
@@ -441,6 +442,7 @@ class Engine:
             return
         self._is_closed = True
         part(self._every_source(), self.loop, seconds)
+        self.loads.reap(float("inf"))  # whoever still waits for one that ended
         self.helpers.close()
         self.applying.close()
         self.knowledge.close()

@@ -12,8 +12,9 @@ from cxsdk._clock import Clock
 from cxsdk.knowing import ErrorCode, Reason, SectionPlan
 from cxsdk.lookup.answers import Plan
 from cxsdk.lookup.ask import Ask
+from cxsdk.lookup.flights import Flight
 from cxsdk.lookup.holding import Holding
-from cxsdk.lookup.loads import Flight, Loads
+from cxsdk.lookup.loads import Loads
 from cxsdk.lookup.people import Key
 from cxsdk.lookup.section import Section
 from cxsdk.lookup.settler import Settler
@@ -114,7 +115,9 @@ class Flow:
             ask.found[plan.name] = self._landed(loads, ask, plan)
         for plan in ask.look.plans:
             section = ask.found[plan.name]
-            if journal is not None and section.reason is not Reason.CONSENT_DENIED:
+            if section.reason is Reason.CONSENT_DENIED:
+                continue  # no default may hide it
+            if journal is not None:
                 section = self._holding.laid(plan, section, None, journal)
             ask.found[plan.name] = self._holding.fallback(plan, section)
 

@@ -170,15 +170,17 @@ class Eraser:
         engine, knowledge = self._engine, self._engine.knowledge
         self._learn(person, time.monotonic() + 1.0)
         keys = knowledge.links.every(person.key)
+        # What a visitor did before the login was moved; what comes since is the next visitor's.
+        own = knowledge.links.every(person.key, visitors=False)
         sections: dict[str, dict[str, Any]] = {}
-        for key in keys:
+        for key in own:
             held = engine.people.find(key)
             for purpose, entries in ({} if held is None else held.entries).items():
                 for name, entry in entries.items():
                     if entry.section is not None:
                         sections.setdefault(purpose, {})[name] = as_wire(entry.section)
         events = []
-        for key in keys:
+        for key in own:
             journal = knowledge.journal(key)
             events += (
                 [] if journal is None else [msgspec.json.decode(p) for p in journal.payloads()]

@@ -12,9 +12,9 @@ from typing import Any
 from cxsdk._clock import Clock, from_ns
 from cxsdk.knowing import NOTHING, ErrorCode, Reason
 from cxsdk.lookup.answers import Answer, Plan
+from cxsdk.lookup.flights import Flight
 from cxsdk.lookup.items import LISTS, freeze
-from cxsdk.lookup.loads import Flight
-from cxsdk.lookup.people import Entry, Key, People, Person
+from cxsdk.lookup.people import Entry, Key, People
 from cxsdk.lookup.section import Section, section_of
 
 __all__ = ["Holding"]
@@ -32,8 +32,6 @@ class Holding:
     Args:
         overlaid: lays a journal over a section's value; see `cxsdk.lookup.overlay`.
 
-        seen_of: what was seen that "there is nothing" may be over; see `Knowledge.seen`.
-
         is_forgotten: says whether nothing of somebody may be kept.
 
         learn: takes interactions that a provider told of, for what was asked in them.
@@ -44,7 +42,6 @@ class Holding:
         people: People,
         clock: Clock,
         overlaid: Callable[..., Any],
-        seen_of: Callable[[Key, str], int],
         is_forgotten: Callable[[Key], bool],
         learn: Callable[[Key, Any], None],
         *,
@@ -53,7 +50,6 @@ class Holding:
         self._people = people
         self._clock = clock
         self._overlaid = overlaid
-        self._seen_of = seen_of
         self._strict = strict
         self._is_forgotten = is_forgotten
         self._learn = learn
@@ -66,7 +62,7 @@ class Holding:
         if plan.name.startswith("_") or self._is_forgotten(person.key):
             return
         held = person.entry(flight.purpose, plan.name)
-        entry = self._entry(person, plan, answer, held)
+        entry = self._entry(flight, answer, held)
         # It may have been evicted while the provider thought.
         if plan.name == "interactions" and answer.value:
             self._learn(person.key, answer.value)
@@ -75,9 +71,12 @@ class Holding:
         if self._is_forgotten(person.key):
             # Forgotten between the two lines above: whoever forgot may not have seen this one.
             person.drop()
+        elif flight.is_void:
+            person.drop(frozenset({plan.name}))
 
-    def _entry(self, person: Person, plan: Plan, answer: Answer, held: Entry | None) -> Entry:
-        said, now = plan.said, self._clock.monotonic()
+    def _entry(self, flight: Flight, answer: Answer, held: Entry | None) -> Entry:
+        plan, now = flight.plan, self._clock.monotonic()
+        said = plan.said
         entry = Entry()
         if answer.unchanged and (held is None or held.section is None):
             # It went while the provider looked: ask again, without a version.
@@ -93,7 +92,7 @@ class Holding:
         elif answer.reason is Reason.NOT_FOUND:
             entry.section = self.partly(plan, answer)
             entry.fresh_until = entry.stale_until = now + said.negative_ttl
-            entry.is_negative, entry.seen = True, self._seen_of(person.key, plan.name)
+            entry.is_negative, entry.seen = True, flight.seen
         else:
             if held is not None:
                 entry.section, entry.versions = held.section, held.versions
@@ -110,7 +109,7 @@ class Holding:
         reason = answer.reason
         fetched = None
         if reason in {Reason.RESOLVED, Reason.NOT_FOUND}:
-            fetched = self._now()
+            fetched = self.now()
             reason = Reason.CACHED
         return section_of(plan.name)(
             plan.name,
@@ -126,7 +125,10 @@ class Holding:
             strict=self._strict,
         )
 
-    def _now(self) -> datetime:
+    def now(self) -> datetime:
+        """
+        Return the time of day by the client's clock.
+        """
         return from_ns(self._clock.time_ns())
 
     # ---- reading -------------------------------------------------------------------------------
@@ -152,8 +154,10 @@ class Holding:
 
         Under a section that is not known the journal's part shows as `Reason.LOCAL`.
         """
+        # Before anything is read: what comes meanwhile is another version.
+        version = journal.version
         memo = None if entry is None else entry.laid
-        if memo is not None and memo[0] == journal.version and memo[1].reason is section.reason:
+        if memo is not None and memo[0] == version and memo[1].reason is section.reason:
             return memo[1]
         lag = max((source.lag for source in plan.sources), default=0.0)
         before = section.value
@@ -162,9 +166,9 @@ class Holding:
         if value is not before and value is not None:
             made = section.but(value=value, source=_with_local(section.source))
             if not section.known and section.reason is not Reason.LOCAL:
-                made = made.but(reason=Reason.LOCAL, truncated=True, as_of=self._now())
+                made = made.but(reason=Reason.LOCAL, truncated=True, as_of=self.now())
         if entry is not None:
-            entry.laid = (journal.version, made)
+            entry.laid = (version, made)
         return made
 
     def fallback(self, plan: Plan, section: Section[Any]) -> Section[Any]:

@@ -122,10 +122,13 @@ class Knowledge:
 
     def said(self, person: Person) -> str | None:
         """
-        Return what the customer said of consent in this process, None for nothing.
+        Return that the customer refused consent in this process, None where they did not.
+
+        A grant is not heard here: for which purposes it was, the journal knows.
         """
         capture = self._capture()
-        return None if capture is None else capture.customers.consent_of(person.known)
+        word = None if capture is None else capture.customers.consent_of(person.known)
+        return None if word == "granted" else word
 
     def reading(self, interaction: Any, sections: Iterable[Any]) -> Callable[[], None]:
         """

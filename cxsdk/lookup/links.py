@@ -115,15 +115,17 @@ class Links:
         with self._lock:
             return tuple(self._members.get(key, {}).values())
 
-    def every(self, key: Key) -> tuple[Key, ...]:
+    def every(self, key: Key, *, visitors: bool = True) -> tuple[Key, ...]:
         """
         Return all keys of the customer behind *key*: the one that is kept first, then those it
-        absorbed, then the visitors that became them.
+        absorbed, then the visitors that became them (not those without *visitors*: what comes
+        under their keys now may be of somebody else at the same device).
         """
         with self._lock:
             keep = self.absorbed.get(key)
             first = key if keep is None else keep.key
-            found = (first, *self._members.get(first, ()), *self._visitors.get(first, ()))
+            seen = self._visitors.get(first, ()) if visitors else ()
+            found = (first, *self._members.get(first, ()), *seen)
             return tuple(dict.fromkeys(found))
 
     def forget(self, key: Key) -> None:

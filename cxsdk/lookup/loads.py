@@ -12,102 +12,21 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from typing import Any, TypeAlias
 
 import attrs
 
 from cxsdk._guard import voice
 from cxsdk.knowing import ErrorCode, LookupRequest, Reason, Subject
-from cxsdk.lookup.answers import Answer, Plan, shaped, single, total
+from cxsdk.lookup.answers import Answer, Plan, is_empty, shaped, single, total
+from cxsdk.lookup.flights import Flight, Job, able, batches
 from cxsdk.lookup.people import Key, Person
 from cxsdk.lookup.sources import Outcome, Source, outcome_of
 
-__all__ = ["Flight", "Loads"]
+__all__ = ["Loads"]
 
 _GRACE_S = 1.0
-_NO_RAW = "it takes the host's own id, and only the wire form was received"
-
-
-class Flight:
-    """
-    One section of one customer on its way. Belongs to `Loads`; `answer` is read by all.
-    """
-
-    __slots__ = (
-        "answer",
-        "expires",
-        "is_void",
-        "left",
-        "outcomes",
-        "person",
-        "plan",
-        "purpose",
-        "running",
-        "waiters",
-    )
-
-    def __init__(
-        self,
-        person: Person,
-        purpose: str,
-        plan: Plan,
-        sources: list[Source],
-        outcomes: list[tuple[Source, Outcome]],
-    ) -> None:
-        self.person = person
-        self.purpose = purpose
-        self.plan = plan
-        self.left = sources
-        self.running = 0
-        self.outcomes = outcomes
-        self.answer: Answer | None = None
-        self.is_void = False
-        """True: what it was asked for is not to be kept any more (`invalidate`, `forget`)."""
-
-        self.waiters: list[Callable[[], None]] = []
-        self.expires = 0.0
-
-    def version(self, source: str) -> str | None:
-        """
-        Return what a provider calls its answer that is held, None where none is.
-        """
-        entry = self.person.entry(self.purpose, self.plan.name)
-        if entry is None or entry.section is None or not self.plan.is_one_by_one:
-            return None
-        return entry.versions.get(source)
-
-
-def _able(person: Person, plan: Plan) -> tuple[list[Source], list[tuple[Source, Outcome]]]:
-    """
-    Return who can be asked of *person*, and what is to be said of those who would know but cannot
-    be asked: that they have nothing is not known.
-    """
-    sources = [one for one in plan.sources if person.space in one.spaces]
-    if person.raw:
-        return sources, []
-    unable = [
-        (one, Outcome(Reason.UNSUPPORTED, message=f"{one.name}: {_NO_RAW}"))
-        for one in sources
-        if one.takes == "raw"
-    ]
-    return [one for one in sources if one.takes != "raw"], unable
-
-
-class _Job:
-    """
-    One call of a provider, for one or more flights.
-    """
-
-    __slots__ = ("expires", "flights", "is_over", "request", "source")
-
-    def __init__(
-        self, source: Source, request: LookupRequest, flights: dict[tuple[str, str], Flight]
-    ) -> None:
-        self.source = source
-        self.request = request
-        self.flights = flights
-        self.expires = request.deadline
-        self.is_over = False
 
 
 _Keep: TypeAlias = Callable[[Flight, Answer], None]
@@ -124,6 +43,10 @@ class Loads:
         ids: a person in the form that a source takes, ``raw`` or ``wire``.
 
         count: counts something: (what, provider or section).
+
+        now: the wall clock.
+
+        seen: what was seen so far that "there is nothing" may be over; see `Knowledge.seen`.
     """
 
     def __init__(
@@ -131,13 +54,19 @@ class Loads:
         keep: _Keep,
         ids: Ids,
         count: Callable[[str, str], None],
+        now: Callable[[], datetime],
+        seen: Callable[[Key, str], int],
     ) -> None:
+        self._now = now
+        self._seen = seen
         self._keep = keep
         self._ids = ids
         self._count = count
         self._lock = threading.Lock()
         self._flights: dict[tuple[Key, str, str], Flight] = {}
-        self._jobs: set[_Job] = set()
+        self._jobs: set[Job] = set()
+        self._overdue: set[Job] = set()
+        """Those that were given up and may answer yet."""
 
     def __len__(self) -> int:
         return len(self._flights)
@@ -165,15 +94,29 @@ class Loads:
                     if flight is None or flight.expires + _GRACE_S < now:
                         # One that is long over was cut off by an exception thrown into it.
                         flight = self._flights[key] = Flight(
-                            person, purpose, plan, *_able(person, plan)
+                            person, purpose, plan, *able(person, plan)
                         )
                         flight.expires = now + patience
                         begun.append(flight)
                     else:
                         self._count("joined", plan.name)
                     joined.append(flight)
-        self._advance(begun, patience)
+        try:
+            for flight in begun:
+                flight.seen = self._seen(flight.person.key, flight.plan.name)
+            self._advance(begun, patience)
+        except BaseException:
+            # A time limit of the host's, thrown into us: whoever comes next begins anew.
+            self._withdraw(begun)
+            raise
         return joined
+
+    def _withdraw(self, flights: Iterable[Flight]) -> None:
+        with self._lock:
+            for flight in flights:
+                key = (flight.person.key, flight.purpose, flight.plan.name)
+                if self._flights.get(key) is flight:
+                    del self._flights[key]
 
     def _advance(self, flights: Iterable[Flight], patience: float) -> None:
         """
@@ -199,7 +142,7 @@ class Loads:
             space = some[0].person.space
             groups.setdefault((source, space, sections), []).extend(some)
         for (source, _, sections), some in groups.items():
-            for part in _batches(some, source.max_batch):
+            for part in batches(some, source.max_batch):
                 self._send(source, sections, part, patience)
         for flight in over:
             self._finish(flight)
@@ -209,7 +152,7 @@ class Loads:
     ) -> None:
         asked: dict[tuple[str, str], Flight] = {}
         subjects: dict[str, Subject] = {}
-        purpose = flights[0].purpose
+        purpose, at = flights[0].purpose, self._now()
         for flight in flights:
             subject = self._ids(flight.person, source.takes)
             subjects[subject.id] = subject
@@ -229,7 +172,7 @@ class Loads:
             fields={name: frozenset(plan.fields) for name, plan in plans.items() if plan.fields},
             versions=known,
         )
-        job = _Job(source, request, asked)
+        job = Job(source, request, asked, at)
         with self._lock:
             self._jobs.add(job)
             for flight in flights:
@@ -242,15 +185,18 @@ class Loads:
 
     # ---- answers ---------------------------------------------------------------------------------
 
-    def _answered(self, job: _Job, answer: Any) -> None:
+    def _answered(self, job: Job, answer: Any) -> None:
         try:
             self._judge(job, answer)
         except Exception as error:  # noqa: BLE001 - types of a team's own may raise anything
             words = f"{job.source.name} answered with {type(error).__name__}"
             failed = Outcome(Reason.ERROR, code=ErrorCode.PARSE_ERROR, message=words)
             self._take(job, dict.fromkeys(job.flights, failed))
+        finally:
+            with self._lock:
+                self._overdue.discard(job)
 
-    def _judge(self, job: _Job, answer: Any) -> None:
+    def _judge(self, job: Job, answer: Any) -> None:
         if isinstance(answer, BaseException) and job.is_over:
             return  # was told to the breaker when it was late
         whole = job.source.judge(answer)
@@ -262,12 +208,13 @@ class Loads:
         for key, flight in job.flights.items():
             subject, section = key
             said = answer.get(subject)
-            found = outcome_of(said.get(section) if isinstance(said, Mapping) else said)
+            said = said.get(section) if isinstance(said, Mapping) else said
+            found = outcome_of(said, job.at)
             outcomes[key] = shaped(flight.plan, found)
         if not self._take(job, outcomes):
             self._came_late(job, outcomes)
 
-    def _take(self, job: _Job, outcomes: Mapping[tuple[str, str], Outcome]) -> bool:
+    def _take(self, job: Job, outcomes: Mapping[tuple[str, str], Outcome]) -> bool:
         """
         Give each flight what its provider said; once for each job, False afterwards.
         """
@@ -293,7 +240,7 @@ class Loads:
         self._advance(further, max(left, 0.05) if left > 0 else 1.0)
         return True
 
-    def _came_late(self, job: _Job, outcomes: Mapping[tuple[str, str], Outcome]) -> None:
+    def _came_late(self, job: Job, outcomes: Mapping[tuple[str, str], Outcome]) -> None:
         """
         Keep what came after our time limit; nobody waits for it any more.
         """
@@ -317,6 +264,8 @@ class Loads:
             answer = Answer(Reason.ERROR, code=ErrorCode.GENERAL, message=kind)
         with self._lock:
             flight.answer = answer
+            if answer.reason in {Reason.RESOLVED, Reason.NOT_FOUND}:
+                self._outdate(flight)
             key = (flight.person.key, flight.purpose, flight.plan.name)
             if self._flights.get(key) is flight:
                 del self._flights[key]
@@ -324,17 +273,27 @@ class Loads:
         for waiter in waiters:
             waiter()
 
+    def _outdate(self, newer: Flight) -> None:
+        """
+        Have nothing kept of an earlier question that is answered after *newer* was.
+        """
+        for one in self._given_up():
+            is_same = one.person.key == newer.person.key and one.plan.name == newer.plan.name
+            if is_same and one.purpose == newer.purpose and one is not newer:
+                one.is_void = True
+
     # ---- time, and taking back -------------------------------------------------------------------
 
-    def reap(self) -> None:
+    def reap(self, now: float | None = None) -> None:
         """
-        End the calls whose time is over; what they answer later is still kept.
+        End the calls whose time is over (at *now*); what they answer later is still kept.
         """
         if not self._jobs:
             return
-        now = time.monotonic()
+        now = time.monotonic() if now is None else now
         with self._lock:
             late = [job for job in self._jobs if job.expires <= now]
+            self._overdue.update(late)
         for job in late:
             self._count("late", job.source.name)
             self._take(job, dict.fromkeys(job.flights, job.source.late()))
@@ -350,6 +309,8 @@ class Loads:
         if not found:
             return None
         answer = total(flight.plan, found)
+        if is_empty(answer.value):
+            return None  # that there is nothing is for all of them to say
         late = ErrorCode.DEADLINE_EXCEEDED
         return attrs.evolve(answer, truncated=True, code=late, message="a provider is missing")
 
@@ -364,6 +325,12 @@ class Loads:
                 if key[0] in gone and (named is None or key[2] in named):
                     flight.is_void = True
                     del self._flights[key]
+            for flight in self._given_up():
+                if flight.person.key in gone and (named is None or flight.plan.name in named):
+                    flight.is_void = True
+
+    def _given_up(self) -> Iterable[Flight]:
+        return (flight for job in self._overdue for flight in job.flights.values())
 
     def wait_for(self, flights: Iterable[Flight], ring: Callable[[], None]) -> Callable[[], None]:
         """
@@ -397,18 +364,3 @@ class Loads:
                         flight.waiters.remove(landed)
 
         return leave
-
-
-def _batches(flights: list[Flight], most: int) -> Iterable[list[Flight]]:
-    """
-    Divide flights into groups about *most* persons each.
-    """
-    groups: list[list[Flight]] = []
-    people: dict[Key, None] = {}
-    for flight in flights:
-        if flight.person.key not in people:
-            if len(people) % most == 0:
-                groups.append([])
-            people[flight.person.key] = None
-        groups[-1].append(flight)
-    return groups

@@ -104,7 +104,9 @@ class Person:
         """
         before = self.entries
         self.entries = {
-            purpose: {name: one for name, one in held.items() if names and name not in names}
+            purpose: {
+                name: one for name, one in held.items() if names is not None and name not in names
+            }
             for purpose, held in before.items()
         }
         self.made = {}

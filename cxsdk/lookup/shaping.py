@@ -134,14 +134,16 @@ def _strictest(found: Sequence[tuple[str, Any]]) -> Merged:
         made = made.restricted(value)
     origin = {}
     for purpose, said in made.purposes.items():
+        # Who named no purpose said it of all of them.
         origin[purpose] = next(
-            source for source, value in found if value.purposes.get(purpose) == said
+            (source for source, value in found if value.purposes.get(purpose) == said),
+            next((source for source, value in found if value.state == said.state), ""),
         )
     return made, origin
 
 
 def _has_ids(value: Any) -> bool:
-    return isinstance(value, tuple) and all(_id(one) is not None for one in value)
+    return isinstance(value, tuple) and all(isinstance(_id(one), (str, int)) for one in value)
 
 
 def _id(one: Any) -> Any:

@@ -11,7 +11,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from cxsdk._clock import Clock
@@ -60,24 +60,25 @@ class Outcome:
         self.message = message
 
 
-def outcome_of(said: Any) -> Outcome:
+def outcome_of(said: Any, asked_at: datetime) -> Outcome:
     """
-    Return what a provider's word for one section means.
+    Return what a provider's word for one section means; it is as of *asked_at* where it does not
+    say of when it is.
     """
     if said is UNCHANGED:
-        return Outcome(Reason.RESOLVED, unchanged=True)
+        return Outcome(Reason.RESOLVED, unchanged=True, as_of=asked_at)
     if isinstance(said, Failed):
-        return Outcome(Reason.ERROR, code=said.code, message=said.message)
+        return Outcome(Reason.ERROR, code=_code(said.code), message=str(said.message))
     found = said if isinstance(said, Found) else Found(said)
     if found.value is None:
-        return Outcome(Reason.NOT_FOUND)
+        return Outcome(Reason.NOT_FOUND, as_of=found.as_of or asked_at)
     if found.as_of is not None and found.as_of.tzinfo is None:
         code, words = ErrorCode.PARSE_ERROR, "as_of: expected an aware datetime"
         return Outcome(Reason.ERROR, code=code, message=words)
     return Outcome(
         Reason.RESOLVED,
         value=found.value,
-        as_of=found.as_of or datetime.now(UTC),
+        as_of=found.as_of or asked_at,
         version=found.version,
         truncated=found.truncated,
     )
@@ -131,7 +132,7 @@ class Source:
         self.max_batch = max(1, int(getattr(provider, "max_batch", 1)))
         self.lag = float(getattr(provider, "visibility_lag", 0.0))
         self.is_async = _is_async(provider.fetch)
-        self.breaker = Breaker(clock)
+        self._clock = clock
         self.changed: Callable[[Source, str | None], None] = lambda *_: None
         """Told of subjects whose answers changed; the engine puts its own here."""
 
@@ -145,6 +146,8 @@ class Source:
         self._loop = loop
         self._pool = Pool(self.name, self._workers)
         self._tasks = 0
+        self._starting: asyncio.Task[None] | None = None
+        self.breaker = Breaker(self._clock)
         self._start_lock = threading.Lock()
         begins = (getattr(self.provider, name, None) for name in ("start", "subscribe"))
         self._is_started = not any(map(callable, begins))
@@ -234,7 +237,10 @@ class Source:
                 held.append(error)
             is_over.set()
 
-        if not self._loop.submit(run) or not is_over.wait(patience):
+        if not self._loop.submit(run):
+            _drop(awaitable)
+            raise TimeoutError
+        if not is_over.wait(patience):
             raise TimeoutError
         if isinstance(held[0], BaseException):
             raise held[0]
@@ -248,16 +254,11 @@ class Source:
         try:
             async with asyncio.timeout(patience):
                 if not self._is_started:
-                    # Before the first await: tasks that come meanwhile find it begun.
-                    self._is_started = True
-                    try:
-                        for begin in self._beginnings():
-                            begun = begin()
-                            if inspect.isawaitable(begun):
-                                await begun
-                    except BaseException:
-                        self._is_started = False
-                        raise
+                    if self._starting is None or self._starting.done():
+                        self._starting = asyncio.create_task(self._start_async())
+                        self._starting.add_done_callback(_heard)
+                    # Whose time is over goes, and who comes meanwhile waits for the same start.
+                    await asyncio.shield(self._starting)
                 answer = await self.provider.fetch(request)
         except asyncio.CancelledError:
             answer = ProviderError(ErrorCode.PROVIDER_NOT_READY, "the client was closed")
@@ -266,6 +267,13 @@ class Source:
         finally:
             self._tasks -= 1
         done(answer)
+
+    async def _start_async(self) -> None:
+        for begin in self._beginnings():
+            begun = begin()
+            if inspect.isawaitable(begun):
+                await begun
+        self._is_started = True
 
     # ---- what it means -------------------------------------------------------------------------
 
@@ -348,26 +356,33 @@ def _failure(name: str, error: BaseException) -> tuple[Outcome, bool, float | No
     return Outcome(Reason.ERROR, code=code, message=f"{name} raised {kind}"), True, None
 
 
-def _code(text: str) -> ErrorCode:
+def _code(text: Any) -> ErrorCode:
     try:
         return ErrorCode(text)
     except ValueError:
         return ErrorCode.GENERAL
 
 
+def _heard(task: asyncio.Task[None]) -> None:
+    # Whoever waited was told; where nobody did any more, it is no news to asyncio's log.
+    if not task.cancelled():
+        task.exception()
+
+
+def _drop(awaitable: Any) -> None:
+    """
+    End what nobody will await.
+    """
+    if inspect.iscoroutine(awaitable):
+        awaitable.close()
+
+
 def part(sources: Iterable[Source], loop: Loop, seconds: float) -> None:
     """
-    Close *sources* and *loop*; wait up to *seconds* for those whose `close` is async.
+    Close *sources* and *loop*; wait up to *seconds* for those whose `close` takes long, and up to
+    *seconds* for those whose is async.
     """
-    goodbyes = []
-    for source in sources:
-        try:
-            said = source.close()
-        except Exception as error:  # noqa: BLE001 - a team's own provider
-            kind = type(error).__name__
-            voice.say(logging.WARNING, "context:close", "cxsdk: %s: %s", source.name, kind)
-        else:
-            goodbyes += [said] if inspect.isawaitable(said) else []
+    goodbyes = _goodbyes(list(sources), seconds)
 
     async def say() -> None:
         await asyncio.gather(*goodbyes, return_exceptions=True)
@@ -375,6 +390,37 @@ def part(sources: Iterable[Source], loop: Loop, seconds: float) -> None:
     async def nothing() -> None:
         pass
 
-    if goodbyes:
-        loop.submit(nothing)  # so that there is a loop
+    if goodbyes and not loop.submit(nothing):  # so that there is a loop
+        for said in goodbyes:
+            _drop(said)
     loop.close(say, seconds)
+
+
+def _goodbyes(sources: list[Source], seconds: float) -> tuple[Any, ...]:
+    """
+    Call `close` of all *sources*, each on a thread: one may hang. Return what is to be awaited.
+    """
+    said: list[Any] = []
+    is_late = False
+
+    def leave(source: Source, over: threading.Event) -> None:
+        try:
+            goodbye = source.close()
+        except Exception as error:  # noqa: BLE001 - a team's own provider
+            kind = type(error).__name__
+            voice.say(logging.WARNING, "context:close", "cxsdk: %s: %s", source.name, kind)
+            goodbye = None
+        if inspect.isawaitable(goodbye):
+            _drop(goodbye) if is_late else said.append(goodbye)
+        over.set()
+
+    pool, end = Pool("close", max(1, len(sources))), time.monotonic() + seconds
+    leaving = [(source, threading.Event()) for source in sources]
+    for source, over in leaving:
+        if not pool.submit(lambda source=source, over=over: leave(source, over)):  # type: ignore[misc]
+            leave(source, over)  # the interpreter ends: no more threads
+    for _, over in leaving:
+        over.wait(max(0.0, end - time.monotonic()))
+    is_late = True
+    pool.close()
+    return tuple(said)

@@ -6,6 +6,7 @@ They name nobody: a line is two keyed hashes and a date.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from collections.abc import Callable
@@ -80,13 +81,15 @@ class Tombstones:
         path = self._path
         if path is None:
             return
-        text = "".join(f"{one.name} {one.tag.hex()} {one.until:.0f}\n" for one in stones)
+        # The first on a line of its own, also behind one that was torn.
+        text = "\n" + "".join(f"{one.name} {one.tag.hex()} {one.until:.0f}\n" for one in stones)
         try:
             directory.ensure(_root(self._settings), *path.parts[-4:-1])
             self._prune(path)
             fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                os.write(fd, text.encode())
+                if os.write(fd, text.encode()) < len(text):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 os.fsync(fd)
             finally:
                 os.close(fd)

@@ -12,8 +12,9 @@ from collections.abc import Callable
 
 from cxsdk._guard import caller, voice
 from cxsdk.lookup.ask import Ask
+from cxsdk.lookup.flights import Flight
 from cxsdk.lookup.flow import Flow, Steps
-from cxsdk.lookup.loads import Flight, Loads
+from cxsdk.lookup.loads import Loads
 
 __all__ = ["adrive", "drive", "warn_of_loop"]
 

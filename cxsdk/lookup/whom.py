@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cxsdk.config import Settings
     from cxsdk.lookup.knowledge import Knowledge
 
-__all__ = ["Whom", "assurance_of"]
+__all__ = ["Whom"]
 
 _MOST_LOOKS = 512
 
@@ -53,7 +53,8 @@ class Whom:
         block = known.block or {}
         if "id" in block:
             # Of somebody whom another service named only their wire form is known.
-            key, raw = ("id", block["id"]), "" if type(customer) is WireId else str(customer)
+            raw = "" if type(customer) is WireId else str(customer).strip()
+            key = ("id", block["id"])
         elif "anonymous_id" in block:
             key, raw = ("anonymous", block["anonymous_id"]), block["anonymous_id"]
         else:
@@ -79,6 +80,40 @@ class Whom:
             Person(keep.key, keep.raw or person.raw, keep.wire or person.known)
         )
 
+    def serves(self, scope: Any, person: Person) -> bool:
+        """
+        Say whether *person*, or who was linked to them, is whom *scope* serves; a scope that names
+        nobody serves any visitor.
+        """
+        customer, anonymous, _, session = scope.who
+        try:
+            key = self.customers.resolve((customer, anonymous, None, session)).key
+        except InvalidEventError:
+            return False
+        if key is None:
+            return person.space != "id"
+        keep = self._knowledge.canonical(key)
+        return person.key == (key if keep is None else keep.key)
+
+    def speaking(self, scope: Any, person: Person) -> Any:
+        """
+        Return *scope* where it says something of the consent of *person*, else None.
+        """
+        if scope is None or scope.consent is None:
+            return None
+        return scope if self.serves(scope, person) else None
+
+    def assurance_of(self, person: Person, scope: Any) -> str:
+        """
+        Return how sure it is that *person* is served: what the scope says where it serves them,
+        else that the host knows whom it names.
+        """
+        if person.space != "id":
+            return "anonymous"
+        if scope is not None and scope.assurance is not None and self.serves(scope, person):
+            return str(scope.assurance)
+        return "authenticated"
+
     def subject(self, person: Person, takes: str) -> Subject:
         """
         Return *person* in the form that a provider takes, ``raw`` or ``wire``.
@@ -93,12 +128,16 @@ class Whom:
         """
         keys: list[Key] = [("anonymous", subject)]
         if takes == "wire":
-            return [*keys, ("id", subject)]
-        try:
-            known = self.customers.resolve((subject, None, None, None))
-        except InvalidEventError:
+            key: Key | None = ("id", subject)
+        else:
+            try:
+                key = self.customers.resolve((subject, None, None, None)).key
+            except InvalidEventError:
+                return keys
+        if key is None:
             return keys
-        return keys if known.key is None else [*keys, known.key]
+        keep = self._knowledge.canonical(key)
+        return [*keys, key] if keep is None else [*keys, key, keep.key]
 
     def look(self, sections: Any, purpose: Any, assurance: Any, space: str) -> Look:
         """
@@ -122,10 +161,13 @@ class Whom:
             raise InvalidEventError("context.assurance", f"one of {', '.join(ASSURANCES)}")
         if isinstance(sections, str):
             raise InvalidEventError("context.sections", f"a list of names, as in ({sections!r},)")
+        names = tuple(dict.fromkeys(self.plans if sections is None else sections))
+        if not all(isinstance(name, str) for name in names):
+            raise InvalidEventError("context.sections", "names as text")
         consent = self.plans.get("consent")
         exempt = self._settings.context.without_consent
         look = Look(
-            tuple(dict.fromkeys(self.plans if sections is None else sections)),
+            names,
             self.plans,
             named,
             assurance,
@@ -137,19 +179,3 @@ class Whom:
             self._looks.clear()
         self._looks[sections, purpose, assurance, space] = look
         return look
-
-
-def assurance_of(person: Person, customer: Any, scope: Any) -> str:
-    """
-    Return how sure it is that *person* is served: what the scope says where it serves them, else
-    that the host knows whom it names.
-    """
-    if person.space != "id":
-        return "anonymous"
-    if scope is not None and scope.assurance is not None:
-        served = scope.who[0]
-        wanted = person.key[1] if type(served) is WireId else str(customer)
-        if served is not None and str(served) == wanted:
-            said: str = scope.assurance
-            return said
-    return "authenticated"

@@ -17,6 +17,7 @@ from typing import Any
 __all__ = ["Loop", "Pool"]
 
 _IDLE_S = 30.0
+_GOODBYE_S = 0.3
 
 
 class Pool:
@@ -82,7 +83,12 @@ class Pool:
                         return
                     continue
                 work = self._queue.popleft()
-            work()
+            try:
+                work()
+            except BaseException:
+                with self._changed:
+                    self._threads -= 1  # another one takes its place
+                raise
             # What it held must not live until the next one comes.
             del work
 
@@ -121,7 +127,10 @@ class Loop:
             return True
 
     def _begin(self) -> bool:
-        loop = asyncio.new_event_loop()
+        try:
+            loop = asyncio.new_event_loop()
+        except OSError:  # no more file descriptors
+            return False
         thread = threading.Thread(target=Context().run, args=(self._run, loop), daemon=True)
         thread.name = "cxsdk-context-loop"
         try:
@@ -134,8 +143,14 @@ class Loop:
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)
+        is_over = False
         try:
-            loop.run_forever()
+            while not is_over:
+                try:
+                    loop.run_forever()
+                except (KeyboardInterrupt, SystemExit):
+                    continue  # of a task of one provider's; the loop is for all of them
+                is_over = True
         finally:
             loop.close()
 
@@ -165,7 +180,7 @@ class Loop:
                 await asyncio.wait_for(last(), seconds)
             except (Exception, asyncio.CancelledError):  # noqa: BLE001, S110 - others' goodbyes
                 pass
-            await asyncio.sleep(0)  # the cancelled ones get their turn
+            await _left(own)
             loop.stop()
 
         def begin() -> None:
@@ -177,3 +192,16 @@ class Loop:
             return
         if thread is not threading.current_thread():
             thread.join(seconds + 0.5)
+
+
+async def _left(own: asyncio.Task[Any] | None) -> None:
+    """
+    Give the cancelled tasks their turns, and cancel those that providers began.
+    """
+    left = {task for task in asyncio.all_tasks() if task is not own}
+    for task in left:
+        if not task.cancelling():
+            task.cancel()
+    if left:
+        await asyncio.wait(left, timeout=_GOODBYE_S)
+    await asyncio.get_running_loop().shutdown_asyncgens()
