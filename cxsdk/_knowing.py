@@ -111,7 +111,7 @@ class Knowing:
         """
         engine = self.lookups()
         if engine is None:
-            return {who: _disabled(who, sections, purpose) for who in customers}
+            return {who: _disabled(who, sections, purpose) for who in customers or ()}
         return engine.contexts(customers, (None, sections, purpose, assurance, refresh), timeout)
 
     async def acontexts(
@@ -129,7 +129,7 @@ class Knowing:
         """
         engine = self.lookups()
         if engine is None:
-            return {who: _disabled(who, sections, purpose) for who in customers}
+            return {who: _disabled(who, sections, purpose) for who in customers or ()}
         said = (None, sections, purpose, assurance, refresh)
         return await engine.acontexts(customers, said, timeout)
 
