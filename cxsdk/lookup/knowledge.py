@@ -233,7 +233,7 @@ class Knowledge:
         """
         Return under which tags the events of *keys* are kept.
         """
-        return [self.customers.tag(wire) for _, wire in keys]
+        return [self.customers.tag(wire, space) for space, wire in keys]
 
     def bury(self, keys: Sequence[Key], until: float) -> None:
         """

@@ -17,6 +17,7 @@ _MEMO = 8192
 _ADDRESS = re.compile(r"[^@\s]+@[^@\s]+|\+[\d ().\-/]{6,}|\(?\d+[ ()./\-]+[\d ()./\-]{5,}")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _JUNK = frozenset({"null", "none", "undefined", "nan", "anonymous", "unknown", "0", "-1", "n/a"})
+_SPACES = {"id": "id", "anonymous_id": "anonymous", "account_id": "account"}
 _ID_BYTES = 12
 _TAG_BYTES = 8
 _NO_TAG = bytes(_TAG_BYTES)
@@ -130,12 +131,12 @@ class Customers:
                 _clean(account, "customer.account_id"), "customer.account_id", "account"
             )
         is_known = customer is not None or account is not None
-        first = next(iter(block.values()), None)
+        kind, first = next(iter(block.items()), ("", None))
         return Known(
             block or None,
             self._session(session),
             first if self._key and is_known else None,
-            _NO_TAG if first is None else self.tag(first),
+            _NO_TAG if first is None else self.tag(first, _SPACES[kind]),
             is_known=is_known,
         )
 
@@ -185,12 +186,16 @@ class Customers:
         state.update(value.encode("utf-8", "surrogatepass"))
         return state.hexdigest()
 
-    def tag(self, wire_id: str) -> bytes:
+    def tag(self, wire_id: str, space: str = "id") -> bytes:
         """
         Return the 8 bytes under which the spool finds the events of *wire_id* for erasure.
+
+        A visitor or an account that is called as a customer is has another tag: what one of them
+        says of consent, or wants erased, is not the other's.
         """
         state = self._tagging.copy()
-        state.update(wire_id.encode("utf-8", "surrogatepass"))
+        named = wire_id if space == "id" else f"{space}\0{wire_id}"
+        state.update(named.encode("utf-8", "surrogatepass"))
         return state.digest()
 
     def remember_consent(self, known: Known, state: str) -> None:

@@ -228,6 +228,7 @@ def _keep(engine: Engine, prompt: Prompt, case: Case, data: dict[str, Any], mome
         return
     block, where = data["customer"], data.get("where") or {}
     first = block.get("id") or block.get("anonymous_id") or ""
+    space = "id" if "id" in block else "anonymous"
     is_known = "id" in block or "account_id" in block
     bound = Bound(
         prompt=prompt.key,
@@ -236,7 +237,7 @@ def _keep(engine: Engine, prompt: Prompt, case: Case, data: dict[str, Any], mome
         customer=block,
         session=data.get("session_id"),
         partition=first if capture.settings.privacy.key and is_known else None,
-        tag=capture.customers.tag(first),
+        tag=capture.customers.tag(first, space),
         is_known=is_known,
     )
     asked = Asked(

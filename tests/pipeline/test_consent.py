@@ -178,3 +178,15 @@ def test_purposes_alone_are_stamped_by_every_verb() -> None:
     assert [("unknown", ("care",))] * 2 == [
         (event.data.consent.state, tuple(event.data.consent.purposes)) for event in events
     ]
+
+
+def test_a_visitor_called_as_a_customer_speaks_for_themselves():
+    """What a visitor says of consent, and wants erased, is not the customer's of the same name."""
+    client = cx.Client("shop", collector="memory:")
+    capture = client.capture()
+    spaces = [("x", None, None, None), (None, "x", None, None), (None, None, "x", None)]
+    known = [capture.known(who) for who in spaces]
+    assert 3 == len({each.tag for each in known})
+    capture.customers.remember_consent(known[1], "granted")
+    assert [None, "granted", None] == [capture.customers.consent_of(each) for each in known]
+    client.close()
