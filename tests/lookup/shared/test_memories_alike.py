@@ -108,7 +108,7 @@ class Emptied:
 
 @given(chance=st.lists(calls, max_size=14))
 @settings(
-    max_examples=60,
+    max_examples=30,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
