@@ -16,6 +16,7 @@ import pytest
 
 import cxsdk as cx
 from cxsdk.knowing import Reason, Subject
+from cxsdk.testing.clock import FakeClock
 from tests.lookup.conftest import Told, ToldAsync
 
 SECRET = b"k" * 32
@@ -260,6 +261,19 @@ def test_another_process_of_the_host_hears_of_it(durable: Any) -> None:
         time.sleep(0.02)
     assert other.record("shop.buy", customer=RAW).reason == "forgotten"
     assert set(other.context(RAW).reasons.values()) == {Reason.FORGOTTEN}
+
+
+def test_what_was_just_given_is_not_given_again_after_an_erasure_elsewhere(make: Any) -> None:
+    """
+    A tombstone that this process only hears of ends the answers that it holds at once.
+    """
+    client = make(Told("crm", {"plan": "x"}), clock=FakeClock())
+    for _ in range(3):
+        held = client.context(RAW, sections=("plan",), timeout=30)
+    assert held["plan"].value == "x"
+    knowledge = client.lookups().knowledge
+    knowledge.bury([("id", RAW)], knowledge._now() + 100)
+    assert client.context(RAW, sections=("plan",))["plan"].reason is Reason.FORGOTTEN
 
 
 def test_a_damaged_tombstone_file_names_nobody(durable: Any, tmp_path: Path) -> None:

@@ -194,7 +194,7 @@ def test_a_question_asked_elsewhere_is_a_repeated_one_here(
     assert before != seen.id
 
 
-def test_over_redis_an_event_is_there_within_fifty_milliseconds(
+def test_over_redis_each_event_arrives_and_how_soon_is_printed(
     make: Any, redis_server: RedisServer
 ) -> None:
     """
