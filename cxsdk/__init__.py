@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 interaction = instrument.interaction
 current = instrument.current
 record = instrument.record
+wrap = instrument.wrap
 feedback = instrument.feedback
 reaction = instrument.reaction
 problem = instrument.problem
@@ -143,6 +144,7 @@ __all__ = [
     "scope",
     "stats",
     "unlink",
+    "wrap",
 ]
 
 

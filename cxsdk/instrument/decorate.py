@@ -47,13 +47,17 @@ def decorate(template: Interaction, function: Any) -> Any:
     body = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004
     if isinstance(function, functools.partial):
         body = function
+    made = _kind(body)(function, opens)
+    made.__cx_interaction__ = True
+    return made
+
+
+def _kind(body: Any) -> Callable[[Any, Open], Any]:
     if inspect.isasyncgenfunction(body):
-        return _async_generator(function, opens)
+        return _async_generator
     if inspect.isgeneratorfunction(body):
-        return _generator(function, opens)
-    if inspect.iscoroutinefunction(body):
-        return _coroutine(function, opens)
-    return _plain(function, opens)
+        return _generator
+    return _coroutine if inspect.iscoroutinefunction(body) else _plain
 
 
 def _check_order(function: Any) -> None:

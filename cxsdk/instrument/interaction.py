@@ -4,7 +4,7 @@ The open interaction: what ``with cx.interaction(...)`` gives and ``cx.current()
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -50,6 +50,7 @@ class Interaction(Said):
         "_capture",
         "_fails",
         "_fields",
+        "_held",
         "_id",
         "_options",
         "_refs",
@@ -76,6 +77,7 @@ class Interaction(Said):
     _id: str | None
     _refs: dict[str, Any] | None
     _result: Any
+    _held: bool | None
     _fields: dict[str, Any]
     _scope: Scope | None
     _began: int
@@ -121,7 +123,7 @@ class Interaction(Said):
             # Left in another context than entered, which ends with its own copy; or entered twice.
             if current_interaction.get() is self:
                 current_interaction.set(None)
-        if self._capture is not None:
+        if self._capture is not None and (self._held is None or error is not None):
             self.end(error)
 
     async def __aenter__(self) -> Interaction:
@@ -171,11 +173,18 @@ class Interaction(Said):
         finally:
             self._capture = None
 
+    def hold(self) -> Callable[[BaseException | None], None]:
+        """
+        Stay open beyond the block, until what is returned is called with what ended it.
+        """
+        self._held = True
+        return self.end
+
     def _begin_again(self) -> None:
         """
         Forget the contact before: the same object was entered again, and this is another one.
         """
-        self._id = self._refs = self._result = None
+        self._id = self._refs = self._result = self._held = None
         self._fields.clear()
         self.attributes = {}
 
@@ -388,7 +397,7 @@ def begun(
     made.customer = customer
     made._fails = fails
     made._options = options
-    made._capture = made._id = made._refs = made._result = None
+    made._capture = made._id = made._refs = made._result = made._held = None
     # Facts of the standard and slips of the pen alike land here; `_complete` tells them apart.
     made._fields = made.__dict__
     made.attributes = {}

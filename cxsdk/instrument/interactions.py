@@ -4,11 +4,12 @@ Interactions: what happened between one customer and the company.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 from cxsdk.instrument.base import Base, Result, verb
+from cxsdk.instrument.bodies import kept_open
 from cxsdk.instrument.checks import milliseconds
 from cxsdk.instrument.facts import Fact, money_wire, wire_of
 from cxsdk.instrument.interaction import Interaction, begun
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Interactions"]
 
 _MOST_SITES = 4096
+Chunks = TypeVar("Chunks", bound=Iterable[Any] | AsyncIterable[Any])
 
 
 class Further(TypedDict, total=False):
@@ -43,7 +45,7 @@ class Further(TypedDict, total=False):
 
 class Interactions(Base):
     """
-    ``scope``, ``current``, ``interaction`` and ``record``.
+    ``scope``, ``current``, ``interaction``, ``wrap`` and ``record``.
     """
 
     def __init__(self) -> None:
@@ -60,6 +62,22 @@ class Interactions(Base):
         """
         interaction: Interaction | None = current_interaction.get()
         return NOTHING_OPEN if interaction is None else interaction
+
+    @staticmethod
+    def wrap(chunks: Chunks) -> Chunks:
+        """
+        Keep the open interaction and the scope for a body that is produced after the handler has
+        returned: ``return cx.wrap(rows())`` inside of ``with cx.interaction(...)``.
+
+        The interaction ends with the last chunk, and as ``abandoned`` where nobody reads that far.
+        Chunks pass as they come, each produced inside of the scope. Where nothing is open,
+        *chunks* is returned as it is.
+
+        Args:
+            chunks: an iterable or an async iterable; an iterator of the same kind is returned.
+        """
+        wrapped: Chunks = kept_open(chunks)
+        return wrapped
 
     def interaction(
         self,

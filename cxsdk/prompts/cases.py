@@ -66,7 +66,7 @@ def case_of(about: Any, seal: Seal) -> Case:
             return _of_interaction(current)
         scope = current_scope.get()
         done = None if scope is None else scope.done
-        return NOTHING if done is None else _of_interaction(done)
+        about = NOTHING if done is None else done
     if isinstance(about, Case):
         return about
     if isinstance(about, str):

@@ -142,7 +142,7 @@ def asked_of(
         visitor=_visitor(capture, known.block or {}, who[3]),
         case=case,
         channel=channel,
-        locale=locale or where[3] or "",
+        locale=locale or where[3] or str(getattr(scope, "reader", "")),
         now=engine.now(),
         consent=capture.gate.state_of(scope.consent if scope else None, known),
         tz=where[4] or str(capture.settings.tz or "UTC"),

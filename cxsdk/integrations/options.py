@@ -1,0 +1,212 @@
+"""
+What all integrations are told, and how a framework's settings become it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any
+
+import attrs
+
+from cxsdk.config import Settings
+from cxsdk.errors import ConfigurationError
+from cxsdk.integrations.rule import Rule
+from cxsdk.options import (
+    CaptureOptions,
+    ContextOptions,
+    DeliveryOptions,
+    PrivacyOptions,
+    PromptOptions,
+    SpoolOptions,
+)
+
+__all__ = ["EXCLUDED", "Options", "read", "resolve"]
+
+EXCLUDED = (
+    "/health",
+    "/healthz",
+    "/health/*",
+    "/livez",
+    "/live",
+    "/readyz",
+    "/ready",
+    "/ping",
+    "/metrics",
+    "/favicon.ico",
+    "/robots.txt",
+    "/static/*",
+    "/.well-known/*",
+    "/__debug__/*",
+)
+"""Paths that nobody's customer looks at: probes, files, tools."""
+
+_GROUPS: dict[str, type[Any]] = {
+    "spool": SpoolOptions,
+    "delivery": DeliveryOptions,
+    "privacy": PrivacyOptions,
+    "capture": CaptureOptions,
+    "prompts": PromptOptions,
+    "context": ContextOptions,
+}
+_INIT = frozenset(
+    {each.name for each in attrs.fields(Settings)} - {"said", "origins", "disabled"}
+    | {"processors", "listeners", "outbox", "clock"}
+)
+_BAGGAGE = ("signed", "claimed", "ignore")
+
+
+def resolve(said: Any, name: str) -> Any:
+    """
+    Return *said*, or what it names where it is a dotted path such as ``shop.cx.customer_of``.
+
+    Raises:
+        ConfigurationError: there is nothing of that name.
+    """
+    if not isinstance(said, str):
+        return said
+    module, _, attribute = said.replace(":", ".").rpartition(".")
+    try:
+        return getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigurationError(
+            f"{name}: expected a function or its dotted path, and {said!r} is none: {error}"
+        ) from None
+
+
+def _function(value: Any, name: str) -> Any:
+    found = resolve(value, name)
+    if found is not None and not callable(found):
+        kind = type(found).__name__
+        raise ConfigurationError(f"{name}: expected a function or its dotted path, got {kind}")
+    return found
+
+
+def _rules(said: Iterable[Any]) -> tuple[Rule, ...]:
+    rules = []
+    for each in (said,) if isinstance(said, (Mapping, Rule)) else said:
+        if isinstance(each, Mapping):
+            _check_names(each, {field.name for field in attrs.fields(Rule)}, "interactions")
+            rules.append(Rule(**each))
+        elif isinstance(each, Rule):
+            rules.append(each)
+        else:
+            kind = type(each).__name__
+            raise ConfigurationError(f"interactions: expected a mapping or a Rule, got {kind}")
+    return tuple(rules)
+
+
+def _paths(said: Iterable[str] | str) -> tuple[str, ...]:
+    paths = (said,) if isinstance(said, str) else tuple(said)
+    for path in paths:
+        if not isinstance(path, str) or not path.startswith("/"):
+            raise ConfigurationError(f"exclude: expected paths such as /internal/*, got {path!r}")
+    return paths
+
+
+@attrs.define(frozen=True, kw_only=True)
+class Options:
+    """
+    What an integration does beside what its client does.
+
+    Args:
+        customer: gets the framework's request; returns the host's id of the customer, a pair of id
+            and assurance, or None. A function or its dotted path; by default whoever is logged in.
+            Called when an event first needs it, and again while it gives None.
+
+        session: gets the request; returns the session key, of which only hashes leave the process,
+            or None. By default the framework's session.
+
+        consent: gets the request; returns ``granted``, ``denied``, ``unknown`` or None.
+
+        header: name of a header that names the customer, such as ``X-Customer-Id``. It can only
+            claim: assurance is ``claimed``. Not read by default.
+
+        baggage: whether to believe another service of the team that says whom it serves:
+            ``signed`` by the team's key (default), also what is only ``claimed``, or ``ignore``.
+
+        interactions: rules; a mapping stands for a `Rule`.
+
+        exclude: further paths that are nothing to us, where a ``*`` at the end stands for anything;
+            the probes, files and tools of `EXCLUDED` always are.
+
+        channel, medium: where customers are who come this way.
+
+        mount: path under which the endpoint of prompts is mounted; None: it is not.
+
+        remember: keep the last interaction, signed, in the session, so that the page after a
+            redirect asks about the right thing; where there are prompts and a session.
+
+        spans: put ``cx.touchpoint``, ``cx.interaction_id`` and ``cx.outcome`` on the active span.
+
+    Raises:
+        ConfigurationError: a value is wrong.
+    """
+
+    customer: Callable[[Any], Any] | None = None
+    session: Callable[[Any], Any] | None = None
+    consent: Callable[[Any], Any] | None = None
+    header: str | None = None
+    baggage: str = "signed"
+    interactions: tuple[Rule, ...] = attrs.field(default=(), converter=_rules)
+    exclude: tuple[str, ...] = attrs.field(default=(), converter=_paths)
+    channel: str = "web"
+    medium: str = "web_page"
+    mount: str | None = "/cx"
+    remember: bool = True
+    spans: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        for name in ("customer", "session", "consent"):
+            object.__setattr__(self, name, _function(getattr(self, name), name))
+        if self.baggage not in _BAGGAGE:
+            words = ", ".join(_BAGGAGE)
+            raise ConfigurationError(f"baggage: expected one of {words}, got {self.baggage!r}")
+        mount = self.mount
+        if mount is not None and not (mount.startswith("/") and len(mount.rstrip("/")) > 1):
+            raise ConfigurationError(f"mount: expected a path such as /cx, got {mount!r}")
+        Rule(channel=self.channel, medium=self.medium)  # checks them
+
+
+def read(said: Mapping[str, Any] | None, **defaults: Any) -> tuple[Options, dict[str, Any]]:
+    """
+    Return (options of the integration, arguments of ``cx.init``) of a framework's settings.
+
+    Names are in lower case; an option group may be a mapping.
+
+    Args:
+        defaults: of the integration, where the settings do not say.
+
+    Raises:
+        ConfigurationError: a name is not known, or a value is wrong.
+    """
+    if said is not None and not isinstance(said, Mapping):
+        raise ConfigurationError(f"CXSDK: expected a mapping, got {type(said).__name__}")
+    given = dict(said or {})
+    own = {field.name for field in attrs.fields(Options)}
+    _check_names(given, own | _INIT, "CXSDK")
+    mine = {name: value for name, value in given.items() if name in own}
+    init = {name: _group(name, value) for name, value in given.items() if name not in own}
+    return Options(**{**defaults, **mine}), init
+
+
+def _group(name: str, value: Any) -> Any:
+    group = _GROUPS.get(name)
+    if group is None or not isinstance(value, Mapping):
+        return value
+    _check_names(value, {field.name for field in attrs.fields(group)}, f"CXSDK[{name!r}]")
+    return group(**value)
+
+
+def _check_names(given: Mapping[str, Any], known: set[str] | frozenset[str], where: str) -> None:
+    for name in given:
+        if name not in known:
+            near = get_close_matches(str(name).lower(), known, n=1, cutoff=0.6)
+            hint = (
+                f"; did you mean {near[0]!r}?"
+                if near
+                else f"; there are {', '.join(sorted(known))}"
+            )
+            raise ConfigurationError(f"{where}: there is no setting {name!r}{hint}")

@@ -1,0 +1,234 @@
+"""
+Which requests are a customer's interactions: most are not, so each is opted into.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterable, Mapping
+from fnmatch import translate
+from typing import Any, TypeVar
+
+import attrs
+
+from cxsdk.errors import ConfigurationError
+
+__all__ = ["METHODS", "Rule", "Rules", "as_interaction", "is_decorated", "touchpoint_of"]
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "WEBSOCKET")
+"""What a rule is about where it does not say; never HEAD and OPTIONS, which nobody sees."""
+
+_MOST = 4096
+_PARTS = 5
+_LONGEST = 80
+_PLACEHOLDER = re.compile(r"<(?:[^<>:]*:)?([^<>]*)>|\{([^{}:]*)(?::[^{}]*)?\}|\(\?P<(\w+)>[^()]*\)")
+_MARK = "__cx_rule__"
+_DECORATED = "__cx_interaction__"
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _methods(said: Iterable[str] | str | None) -> tuple[str, ...]:
+    if said is None:
+        return METHODS
+    return tuple(each.upper() for each in ((said,) if isinstance(said, str) else said))
+
+
+@attrs.define(frozen=True, kw_only=True)
+class Rule:
+    """
+    Requests that are interactions, and what is the same of all of them.
+
+    The first rule that fits decides. A handler that is decorated with ``cx.interaction`` speaks for
+    itself, and no rule applies to it.
+
+    Args:
+        route: the route as the framework writes it, such as ``/orders/<int:order_id>``, where ``*``
+            stands for anything.
+
+        view: name of the handler in the framework, where ``*`` stands for anything: an endpoint of
+            Flask, the dotted path or the URL name of a Django view, the dotted path of a function.
+
+        methods: of HTTP; all but HEAD and OPTIONS by default.
+
+        skip: True: these are none.
+
+        touchpoint: a constant such as ``checkout.pay``; by default made of the route, see
+            `touchpoint_of`.
+
+        stage, channel, medium, location, goal, direction, by, on_behalf_of, fails, ignore, classify:
+            as for ``cx.interaction``.
+
+    Raises:
+        ConfigurationError: a value is wrong.
+    """
+
+    route: str = "*"
+    view: str = "*"
+    methods: tuple[str, ...] = attrs.field(default=None, converter=_methods)
+    skip: bool = False
+    touchpoint: str | None = None
+    stage: str | None = None
+    channel: str | None = None
+    medium: str | None = None
+    location: str | None = None
+    goal: str | None = None
+    direction: str | None = None
+    by: Any = None
+    on_behalf_of: str | None = None
+    fails: Mapping[type[BaseException], str] | None = attrs.field(default=None, eq=False)
+    ignore: tuple[type[BaseException], ...] = ()
+    classify: Callable[[BaseException], Any] | None = None
+
+    def __attrs_post_init__(self) -> None:
+        from cxsdk.errors import InvalidEventError
+        from cxsdk.instrument.interactions import Interactions
+
+        for name in ("route", "view"):
+            if not isinstance(getattr(self, name), str):
+                raise ConfigurationError(f"interactions.{name}: expected text such as /orders/*")
+        try:
+            # Checked here: a wrong stage stops the start of the host, not a customer.
+            Interactions.new_site(self.fixed(self.touchpoint or "probe"))
+        except InvalidEventError as error:
+            raise ConfigurationError(f"interactions: {error}") from None
+
+    def fits(self, method: str, route: str, names: tuple[str, ...]) -> bool:
+        """
+        Say whether this rule is about requests of *method* to *route*, handled by one of *names*.
+        """
+        return (
+            method in self.methods
+            and _pattern(self.route).match(route) is not None
+            and (self.view == "*" or any(_pattern(self.view).match(name) for name in names))
+        )
+
+    def fixed(self, touchpoint: str) -> tuple[Any, ...]:
+        """
+        Return the fixed facts of a call site; see `Interactions.site`.
+        """
+        plain = (touchpoint, self.stage, self.channel, self.goal)
+        more = (self.medium, self.location, self.direction, self.by, self.on_behalf_of)
+        return (*plain, *more)
+
+
+@functools.lru_cache(maxsize=1024)
+def _pattern(glob: str) -> re.Pattern[str]:
+    return re.compile(translate(glob))
+
+
+class Rules:
+    """
+    Finds the rule of a request. Thread-safe: the memo is a dict, and a race makes an entry twice.
+
+    Args:
+        rules: in their order.
+    """
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self._rules = list(rules)
+        self._memo: dict[tuple[str, str, Any], tuple[Rule, tuple[Any, ...]] | None] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._rules)
+
+    def add(self, rule: Rule) -> None:
+        """
+        Add *rule* behind the others.
+        """
+        self._rules.append(rule)
+        self._memo = {}
+
+    def find(
+        self, method: str, route: str, view: Any, names: tuple[str, ...] = ()
+    ) -> tuple[Rule, tuple[Any, ...]] | None:
+        """
+        Return the rule of a request with the fixed facts of its call site; None: it is none.
+
+        Args:
+            route: the template, never the raw path: what is remembered is bounded by it.
+
+            view: the handler; what `as_interaction` or ``cx.interaction`` made of it is heeded.
+
+            names: what the framework calls the handler, for ``Rule.view``.
+        """
+        key = (method, route, view)
+        try:
+            return self._memo[key]
+        except (KeyError, TypeError):
+            found = self._look(method, route, view, names)
+        if len(self._memo) < _MOST:
+            try:
+                self._memo[key] = found
+            except TypeError:  # a handler that cannot be a key
+                pass
+        return found
+
+    def _look(
+        self, method: str, route: str, view: Any, names: tuple[str, ...]
+    ) -> tuple[Rule, tuple[Any, ...]] | None:
+        if is_decorated(view):
+            return None
+        own: Rule | None = getattr(view, _MARK, None)
+        if own is not None and method in own.methods:
+            rule: Rule | None = own
+        else:
+            rule = next((each for each in self._rules if each.fits(method, route, names)), None)
+        if rule is None or rule.skip:
+            return None
+        return rule, rule.fixed(rule.touchpoint or touchpoint_of(route, method))
+
+
+def is_decorated(view: Any) -> bool:
+    """
+    Say whether *view*, or what it wraps, is decorated with ``cx.interaction``.
+    """
+    return getattr(view, _DECORATED, False) is True
+
+
+def as_interaction(touchpoint: str | None = None, **facts: Any) -> Callable[[F], F]:
+    """
+    Mark a handler: each of its requests is an interaction, from the first byte to the last one.
+
+    Unlike ``cx.interaction`` it heeds the status of the response, measures what is streamed, and
+    stands above or below the decorators of the framework: it wraps nothing. It needs an integration
+    to be installed.
+
+    Args:
+        touchpoint: as for `Rule`.
+
+        facts: the other arguments of `Rule`.
+
+    Raises:
+        ConfigurationError: a value is wrong.
+    """
+    rule = Rule(touchpoint=touchpoint, **facts)
+
+    def mark(view: F) -> F:
+        setattr(view, _MARK, rule)
+        return view
+
+    return mark
+
+
+def touchpoint_of(route: str, method: str = "GET") -> str:
+    """
+    Return the touchpoint that stands for *route*: its parts joined by dots, those of a parameter
+    under its name, and what is done to it where that is not GET.
+
+    ``/orders/<int:order_id>/pay`` with POST is ``orders.order_id.pay.post``. At most five parts;
+    the last one takes what is beyond.
+    """
+    named = _PLACEHOLDER.sub(lambda m: next((g for g in m.groups() if g), "any"), route)
+    words = [_word(part) for part in re.split(r"[/.]", named.strip("^$"))]
+    words = [word for word in words if word] or ["root"]
+    if method not in {"GET", "WEBSOCKET"}:
+        words.append(_word(method))
+    if len(words) > _PARTS:
+        words = [*words[: _PARTS - 1], "_".join(words[_PARTS - 1 :])]
+    return ".".join(words)[:_LONGEST].rstrip(".")
+
+
+def _word(text: str) -> str:
+    word = re.sub(r"[^a-z0-9_]+", "_", text.lower()).strip("_")
+    return f"n{word}" if word[:1].isdigit() else word

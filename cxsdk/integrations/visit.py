@@ -1,0 +1,206 @@
+"""
+A visit: one request, from its first byte to its last, as all frameworks have it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterable, Callable, Iterable
+from contextvars import ContextVar
+from functools import wraps
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from opentelemetry import context as otel
+
+from cxsdk._guard import is_ours, voice
+from cxsdk.instrument.bodies import AsyncBody, Body
+from cxsdk.instrument.interaction import Interaction, begun
+from cxsdk.integrations.guest import Guest
+from cxsdk.scope import current_interaction, current_scope
+
+if TYPE_CHECKING:
+    from cxsdk.integrations.front import Front
+
+__all__ = ["Visit", "current_visit", "harmless", "serving"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+current_visit: ContextVar[Visit | None] = ContextVar("cxsdk_visit", default=None)
+
+
+def harmless(method: Callable[P, R]) -> Callable[P, R | None]:
+    """
+    Keep what goes wrong in *method* from the host's request: it is said once, and None returned.
+    """
+
+    @wraps(method)
+    def quiet(*args: P.args, **kwargs: P.kwargs) -> R | None:
+        try:
+            return method(*args, **kwargs)
+        except Exception as error:
+            if not is_ours(error) or _is_strict(args[0]):
+                raise
+            words = "cxsdk: %s failed and this request goes on without: %r"
+            name = method.__qualname__
+            voice.say(logging.ERROR, f"integration:{name:.80}", words, name, error)
+            return None
+
+    return quiet
+
+
+def _is_strict(part: Any) -> bool:
+    source = part.source if hasattr(part, "source") else part._front.source
+    capture = source.capture()
+    return capture is not None and capture.strict
+
+
+def serving(customer: Any, *, assurance: str | None = None) -> bool:
+    """
+    Say who the customer of the running request is, from wherever it is found out: a dependency, a
+    thread of a pool, a login. Holds for the whole request, outwards too.
+
+    Args:
+        customer: the host's id.
+
+        assurance: ``claimed``, ``authenticated`` (what is assumed) or ``verified``.
+
+    Returns:
+        Whether there is a request of an installed integration.
+    """
+    visit = current_visit.get()
+    if visit is None:
+        return False
+    visit.guest.serve(customer, assurance)
+    return True
+
+
+class Visit:
+    """
+    One request. A context manager that may be entered again, for each step of a streamed body; all
+    methods are harmless. Used by one thread or task at a time.
+
+    The order: ``with visit:`` around the handler, `began` once the route is known, `failed` where
+    the handler raised, `answered` when the status is known, `end` once, after the last byte.
+    """
+
+    __slots__ = ("_front", "_otel", "_outer", "error", "guest", "interaction", "request", "status")
+
+    def __init__(self, front: Front, request: Any) -> None:
+        self._front = front
+        self.request = request
+        self.guest = Guest(front, request, front.where)
+        self.interaction: Interaction | None = None
+        self.status = 0
+        self.error: BaseException | None = None
+        self._otel: Any = None
+        self._outer: Any = None
+
+    # ---- ambient ----------------------------------------------------------------------------
+
+    def __enter__(self) -> Visit:
+        self._outer = (current_scope.get(), current_interaction.get(), current_visit.get())
+        current_scope.set(self.guest)
+        current_visit.set(self)
+        if self.interaction is not None:
+            current_interaction.set(self.interaction)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        outer, self._outer = self._outer, None
+        # Left in another context than entered: that one ends with its own copy.
+        if outer is not None and current_visit.get() is self:
+            current_scope.set(outer[0])
+            current_interaction.set(outer[1])
+            current_visit.set(outer[2])
+
+    # ---- the way of a request ---------------------------------------------------------------
+
+    @harmless
+    def began(self, method: str, route: str, view: Any, names: tuple[str, ...] = ()) -> None:
+        """
+        Begin an interaction where a rule says that this request is one.
+
+        Args:
+            route: the template, never the raw path.
+
+            names: what the framework calls the handler.
+        """
+        found = self._front.rules.find(method, route, view, names)
+        if found is None or self.interaction is not None:
+            return
+        rule, fixed = found
+        options = (rule.ignore, rule.classify) if rule.ignore or rule.classify else None
+        made = begun(self._front.source, fixed, None, rule.fails, options)
+        made.__enter__()
+        self.interaction = made
+        if made._capture is not None:
+            # Of the handler: when the body ends, the host's span may be out of sight.
+            self._otel = otel.get_current() or None
+
+    def failed(self, error: BaseException) -> None:
+        """
+        Take note of what the handler raised, handled by the host or not.
+        """
+        self.error = error
+
+    @harmless
+    def answered(self, status: int) -> dict[str, str] | None:
+        """
+        Take note of the status; return what the session is to keep, where there is anything.
+        """
+        self.status = status
+        return self._front.to_keep(self)
+
+    @harmless
+    def end(self, error: BaseException | None = None) -> None:
+        """
+        Close the interaction. Once; later calls do nothing.
+
+        Args:
+            error: what ended the response before its end; `GeneratorExit` where the client is gone.
+        """
+        made, self.interaction = self.interaction, None
+        if made is None:
+            return
+        ended = error if error is not None else self.error
+        if ended is None and self.status >= 400:
+            by_status(made, self.status)
+        token = None if self._otel is None else otel.attach(self._otel)
+        try:
+            made.end(ended)
+        finally:
+            if token is not None:
+                otel.detach(token)
+
+    # ---- bodies -----------------------------------------------------------------------------
+
+    def body(self, chunks: Iterable[Any]) -> Body:
+        """
+        Return *chunks* inside of the visit, which ends with the last one; see `Body`.
+        """
+        return Body(chunks, self, self.end)
+
+    def abody(self, chunks: AsyncIterable[Any]) -> AsyncBody:
+        """
+        Like `body`, for an async iterable.
+        """
+        return AsyncBody(chunks, self, self.end)
+
+
+def by_status(made: Any, status: int) -> None:
+    """
+    Give *made* the outcome of an HTTP status, unless the handler said one.
+    """
+    fields = made._fields
+    if status >= 500:
+        fields["outcome"] = "failure"
+    elif "outcome" not in fields:
+        fields["outcome"] = "unknown"
+    fields["_error"] = {"type": str(status)}
