@@ -49,7 +49,25 @@ def client_of(arguments: Mapping[str, Any]) -> None:
 class Front:
     """
     What an integration is built on: it makes a `Visit` of each request. Subclasses say how their
-    framework tells of a request. Thread-safe.
+    framework tells of a request. Thread-safe. An integration guarantees, and
+    `IntegrationConformance` tests, that
+
+    1. responses are those of the application alone;
+    2. what a handler raises comes out as the very object, its chain untouched;
+    3. handlers keep identity, signature and kind;
+    4. installed twice is once;
+    5. uninstalling leaves the application as it was;
+    6. without a client, or with whatever of ours is broken, requests are served;
+    7. a dead or hanging collector costs no request a millisecond at p99;
+    8. concurrent requests never see each other's customer, and nothing is left behind;
+    9. excluded paths have no scope and are no interactions;
+    10. a request is an interaction only where a rule says so, and is one interaction; its touchpoint
+        is made of the route's template;
+    11. errors and statuses become outcomes as the event standard says;
+    12. streams pass as they are produced and are measured to their end; a client that is gone has
+        abandoned them;
+    13. a header can only claim who the customer is;
+    14. the session remembers, signed, the last interaction, and no cookie is set for our sake.
 
     Args:
         options: see `Options`.

@@ -92,7 +92,7 @@ def call(app: Any, ask: Ask) -> Reply:
     reply = Reply()
 
     def start_response(line: str, headers: list[tuple[str, str]], _: Any = None) -> Any:
-        reply.status, reply.headers = int(line.split()[0]), headers
+        reply.status, reply.headers = int(line.split(maxsplit=1)[0]), headers
         return reply.chunks.append
 
     try:

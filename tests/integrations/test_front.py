@@ -1,0 +1,205 @@
+"""
+What all integrations stand on, by way of a framework of forty lines.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+import cxsdk as cx
+from cxsdk import _default
+from cxsdk.integrations.front import Front, client_of
+from cxsdk.integrations.options import Options
+from cxsdk.testing.conformance import IntegrationConformance
+from tests.integrations import toy
+
+
+class TestToy(IntegrationConformance):
+    kind = "wsgi"
+
+    def make(self, site):
+        return toy.toy(site)
+
+    def install(self, app, **settings):
+        return toy.install(app, **settings)
+
+    def user(self, request):
+        return request.get("HTTP_X_USER")
+
+    def views(self, app):
+        return {route: handler for _, route, handler in app.routes}
+
+
+class Fields(Front):
+    """Requests that are mappings."""
+
+    def header(self, request, name):
+        return request.get(name, "")
+
+    def login(self, request):
+        return request.get("user")
+
+    def session_key(self, request):
+        return request.get("session")
+
+    def held(self, request):
+        return request.get("held")
+
+
+@pytest.fixture
+def front():
+    return Fields(Options(interactions=[{"route": "*"}]))
+
+
+def test_who_logs_in_during_a_request_is_its_customer(front, cx_events):
+    """Nobody is not remembered: an interaction that ends after the login is the customer's."""
+    request = {"session": "s1"}
+    with front.visit(request, "/login") as visit:
+        visit.began("POST", "/login", None)
+        first = cx.current()._scope.who
+        request["user"] = "u1"
+    visit.answered(303)
+    visit.end()
+    assert first == (None, None, None, "s1")
+    assert cx_events.one("interaction").data.customer.id == "u1"
+
+
+def test_who_logs_out_during_a_request_was_its_customer(front, cx_events):
+    """Once known, a customer stays who the request is of."""
+    request = {"session": "s1", "user": "u1"}
+    with front.visit(request, "/logout") as visit:
+        visit.began("POST", "/logout", None)
+        cx.record("seen.before")
+        request.clear()
+        cx.record("seen.after")
+    visit.end()
+    assert [event.data.customer.id for event in cx_events] == ["u1"] * 3
+
+
+def test_a_session_without_a_login_is_an_anonymous_visitor(cx_events):
+    """The anonymous id is a hash of the session key, the same in each request."""
+    front = Fields(Options(consent=lambda _: "granted"))
+    for _ in range(2):
+        with front.visit({"session": "secret-key"}, "/x"):
+            cx.record("page.seen")
+    first, second = cx_events
+    assert first.data.customer.id is None
+    assert first.data.customer.anonymous_id == second.data.customer.anonymous_id
+    assert "secret-key" not in str(first.data)
+
+
+def test_serving_holds_for_the_whole_request(front, cx_events):
+    """What a thread of a pool finds out is seen by all of the request."""
+    import concurrent.futures
+    import contextvars
+
+    from cxsdk.integrations import serving
+
+    with front.visit({"session": "s1"}, "/x") as visit:
+        visit.began("GET", "/x", None)
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            variables = contextvars.copy_context()
+            assert pool.submit(variables.run, serving, "u9").result() is True
+        cx.record("page.seen")
+    visit.end()
+    assert [event.data.customer.id for event in cx_events] == ["u9", "u9"]
+    assert serving("u9") is False
+
+
+def test_a_service_of_the_team_is_believed_by_its_signature(cx_events):
+    """Signed baggage names the customer; what is not signed does so only where the team says so."""
+    key = b"k" * 32
+    options = cx.ContextOptions(carry_to=["other"])
+    sender = cx.Client("sender", privacy=cx.PrivacyOptions(key=key), context=options)
+    stranger = cx.Client("stranger", privacy=cx.PrivacyOptions(key=b"x" * 32), context=options)
+    with cx.scope(customer="u1"):
+        signed, forged = sender.carry("other"), stranger.carry("other")
+    receiver = cx.Client("receiver", privacy=cx.PrivacyOptions(key=key))
+    seen = []
+    for believes in ("signed", "claimed", "ignore"):
+        front = Fields(Options(baggage=believes), receiver)
+        for headers in (signed, forged):
+            with front.visit(headers, "/x") as visit:
+                seen.append((visit.guest.who[0] is not None, visit.guest.assurance))
+    for client in (sender, stranger, receiver):
+        client.close(0)
+    assert seen == [
+        (True, None),
+        (False, None),
+        (True, None),
+        (True, "claimed"),
+        (False, None),
+        (False, None),
+    ]
+
+
+def test_a_broken_session_is_said_once_and_nobody_is_served(caplog):
+    """What the host's login raises does not reach the request."""
+
+    def broken(_):
+        raise RuntimeError("the session store is down")
+
+    front = Fields(Options(customer=broken))
+    with caplog.at_level(logging.WARNING, "cxsdk"):
+        for _ in range(3):
+            with front.visit({}, "/x") as visit:
+                assert visit.guest.who == (None, None, None, None)
+    assert len(caplog.records) == 1
+    assert "session store" not in caplog.text
+
+
+def test_a_resolver_that_asks_who_is_served_ends(front):
+    """The host's own function may use what asks it."""
+    asked = []
+
+    def resolver(_):
+        asked.append(1)
+        return cx.peek() and None
+
+    recursive = Fields(Options(customer=resolver))
+    with recursive.visit({}, "/x") as visit:
+        cx.record("page.seen")
+        assert visit.guest.who[0] is None
+    assert 0 < len(asked) < 20
+
+
+def test_applications_of_the_same_settings_share_a_client():
+    """A factory that is called twice makes one client; other settings replace it."""
+    client_of({"service": "one", "collector": "null:"})
+    first = _default.client()
+    client_of({"service": "one", "collector": "null:"})
+    assert _default.client() is first
+    client_of({"service": "two", "collector": "null:"})
+    assert _default.client().settings.service == "two"
+    second = _default.client()
+    client_of({})
+    assert _default.client() is second
+
+
+def test_an_interaction_that_a_rule_ignores_is_none(cx_events):
+    """``ignore`` of a rule holds for what the handler raises."""
+    front = Fields(Options(interactions=[{"route": "*", "ignore": (LookupError,)}]))
+    with front.visit({"user": "u1"}, "/x") as visit:
+        visit.began("GET", "/x", None)
+        visit.failed(LookupError("not for us"))
+    visit.answered(404)
+    visit.end()
+    assert list(cx_events) == []
+
+
+def test_a_strict_client_raises_what_it_would_count(front, cx_events):
+    """In tests a request without a customer is an error."""
+    with front.visit({}, "/x") as visit:
+        visit.began("GET", "/x", None)
+    with pytest.raises(cx.InvalidEventError, match="customer"):
+        visit.end()
+
+
+def test_the_language_of_a_reader_is_for_prompts_only(front, cx_events):
+    """Accept-Language is not written on events."""
+    with front.visit({"user": "u1", "accept-language": "de-AT,de;q=0.8"}, "/x") as visit:
+        cx.record("page.seen")
+        assert visit.guest.reader == "de-AT"
+    assert cx_events[0].data.where.locale is None

@@ -1,0 +1,150 @@
+"""
+Which requests are interactions.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+
+import pytest
+
+import cxsdk as cx
+from cxsdk.errors import ConfigurationError
+from cxsdk.integrations import Rule, as_interaction, stray
+from cxsdk.integrations.options import Options, read
+from cxsdk.integrations.rule import Rules, touchpoint_of
+
+
+@pytest.mark.parametrize(
+    ("route", "method", "expected"),
+    [
+        ("/", "GET", "root"),
+        ("/orders/<int:order_id>/pay", "POST", "orders.order_id.pay.post"),
+        ("/orders/{order_id}", "GET", "orders.order_id"),
+        ("/files/{path:path}", "GET", "files.path"),
+        (r"^articles/(?P<year>[0-9]{4})/$", "GET", "articles.year"),
+        ("/a/b/c/d/e/f", "GET", "a.b.c.d.e_f"),
+        ("/2024/Sale-Items.html", "GET", "n2024.sale_items.html"),
+        ("/<lang>/<lang>", "DELETE", "lang.lang.delete"),
+        ("/ünïcode/{x}", "GET", "n_code.x"),
+        ("/chat", "WEBSOCKET", "chat"),
+    ],
+)
+def test_a_touchpoint_is_made_of_the_route(route, method, expected):
+    """Parts joined by dots, parameters by name, never a value."""
+    assert touchpoint_of(route, method) == expected
+
+
+@pytest.mark.parametrize("route", ["/" + "x" * 200, "/" + "/".join("abcdefghijkl"), "/…/§", "/{}"])
+def test_any_route_makes_a_touchpoint_that_the_standard_takes(route):
+    """Whatever a route looks like, its touchpoint is a valid one."""
+    Rule(touchpoint=touchpoint_of(route, "PATCH"))
+
+
+def test_the_first_rule_that_fits_decides():
+    """Rules are tried in order; one that skips ends the search."""
+    rules = Rules(
+        [
+            Rule(route="/orders/internal/*", skip=True),
+            Rule(route="/orders/*", methods="post", stage="order"),
+            Rule(view="shop.views.*", touchpoint="shop.visit"),
+        ]
+    )
+    assert rules.find("POST", "/orders/internal/x", None) is None
+    assert rules.find("POST", "/orders/new", None)[1][:2] == ("orders.new.post", "order")
+    assert rules.find("GET", "/orders/new", None) is None
+    assert rules.find("GET", "/home", None, ("home", "shop.views.home"))[1][0] == "shop.visit"
+    assert rules.find("HEAD", "/home", None, ("shop.views.home",)) is None
+
+
+def test_a_mark_speaks_before_the_rules():
+    """``as_interaction`` wraps nothing, and what wraps the handler keeps the mark."""
+
+    @as_interaction("checkout.pay", stage="order", methods="POST")
+    def pay():
+        """Pay."""
+
+    @functools.wraps(pay)
+    def guarded():
+        return pay()
+
+    rules = Rules([Rule(touchpoint="any.thing")])
+    for view in (pay, guarded):
+        assert rules.find("POST", "/pay", view)[1][:2] == ("checkout.pay", "order")
+        assert rules.find("GET", "/pay", view)[1][0] == "any.thing"
+    assert Rules([]).find("GET", "/pay", pay) is None
+
+
+def test_what_is_remembered_of_routes_is_bounded():
+    """Handlers made per request do not fill the memory."""
+    rules = Rules([Rule()])
+    for number in range(5000):
+        rules.find("GET", f"/r{number}", None)
+    assert len(rules._memo) == 4096
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"interaction": []}, "did you mean 'interactions'"),
+        ({"interactions": [{"rout": "/x"}]}, "did you mean 'route'"),
+        ({"interactions": ["x"]}, "expected a mapping or a Rule, got str"),
+        ({"interactions": [{"stage": "Order!"}]}, "stage"),
+        ({"interactions": [{"touchpoint": "/raw/path"}]}, "lower-case words"),
+        ({"interactions": [{"channel": "tv"}]}, "channel"),
+        ({"interactions": [{"route": 7}]}, "interactions.route"),
+        ({"customer": "no.such.function"}, "customer: expected a function or its dotted path"),
+        ({"customer": 7}, "customer: expected a function or its dotted path, got int"),
+        ({"exclude": ["internal"]}, "exclude: expected paths"),
+        ({"baggage": "always"}, "baggage: expected one of"),
+        ({"mount": "cx"}, "mount: expected a path"),
+        ({"mount": "/"}, "mount: expected a path"),
+        ({"channel": "tv"}, "channel"),
+        ({"spool": {"mod": "memory"}}, "did you mean 'mode'"),
+        ({"spool": {"mode": "disk"}}, "mode: expected one of"),
+        (["x"], "expected a mapping, got list"),
+    ],
+)
+def test_a_wrong_setting_names_itself_and_what_was_expected(settings, words):
+    """Settings are checked where the host starts."""
+    with pytest.raises(ConfigurationError, match=words.replace("(", r"\(")):
+        read(settings)
+
+
+def test_settings_are_those_of_init_and_of_the_integration():
+    """Groups may be mappings; what the integration takes is not passed to init."""
+    options, init = read(
+        {"service": "shop", "spool": {"mode": "memory"}, "exclude": "/x", "customer": "os.getcwd"},
+        channel="api",
+    )
+    assert init == {"service": "shop", "spool": cx.SpoolOptions(mode="memory")}
+    assert (options.channel, options.exclude, options.customer()) != (None, None, None)
+    assert options.exclude == ("/x",)
+    assert read(None)[0] == Options()
+
+
+@cx.interaction("late.mark")
+def late():
+    """Decorated; its undecorated self was registered before."""
+
+
+def test_a_route_around_an_undecorated_function_is_said_once(caplog):
+    """The wrong order of decorators is explained with the right one."""
+    with caplog.at_level(logging.WARNING, "cxsdk"):
+        for _ in range(2):
+            assert stray.look([("/late", late.__wrapped__), ("/fine", late)]) == ["/late"]
+    (record,) = caplog.records
+    assert "/late" in record.getMessage()
+    assert "next to the def" in record.getMessage()
+
+
+def test_handlers_that_are_no_functions_are_no_strays():
+    """Partials, lambdas, callables and methods of builtins are looked at and left alone."""
+
+    class Handler:
+        def __call__(self):
+            """Serve."""
+
+    views = [functools.partial(late), lambda: 1, Handler(), Handler, "".join, None]
+    assert stray.look([(str(n), view) for n, view in enumerate(views)]) == []
