@@ -147,6 +147,22 @@ class Front:
         said: str | None = None if own is None else own(request)
         return said
 
+    def visitor(self, request: Any) -> str | None:
+        """
+        Return the id in our own cookie, or None.
+        """
+        found = re.search(
+            rf"(?:^|;)\s*{self.options.cookie}=([A-Za-z0-9_-]{{22}})(?:;|\s|$)",
+            self.header(request, "cookie"),
+        )
+        return None if found is None else found[1]
+
+    def may_name(self) -> bool:
+        """
+        Say whether a visitor who has agreed gets a cookie of our own.
+        """
+        return self.options.cookie is not None and self.options.consent is not None
+
     def received(self, request: Any) -> Scope | None:
         """
         Return whom another service says that it serves, where that is to be believed.

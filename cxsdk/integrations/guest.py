@@ -8,6 +8,7 @@ thread of a pool or a task says of the customer is seen by all of the request.
 from __future__ import annotations
 
 import logging
+import secrets
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -43,6 +44,16 @@ class Reader(Protocol):
     def consent(self, request: Any) -> str | None:
         """
         Return what the customer agreed to, or None.
+        """
+
+    def visitor(self, request: Any) -> str | None:
+        """
+        Return the id in our own cookie, or None.
+        """
+
+    def may_name(self) -> bool:
+        """
+        Say whether a visitor who has agreed gets a cookie of our own.
         """
 
     def header(self, request: Any, name: str) -> str:
@@ -84,6 +95,7 @@ class Guest(Scope):
         "_received",
         "_request",
         "_who",
+        "named",
     )
 
     def __init__(self, reader: Reader, request: Any, where: Where) -> None:
@@ -101,6 +113,8 @@ class Guest(Scope):
         self._done: Any = None
         self._last: str | None = None
         self._asking = False
+        self.named: str | None = None
+        """The id that a visitor who has agreed is given; to be set as a cookie."""
 
     # ---- who ------------------------------------------------------------------------------
 
@@ -172,6 +186,10 @@ class Guest(Scope):
 
     def _session(self) -> str | None:
         session: str | None = self._quietly(self._reader.session)
+        if session is None and self._reader.may_name() and self.consent == "granted":
+            session = self.named or self._quietly(self._reader.visitor)
+            if session is None:
+                self.named = session = secrets.token_urlsafe(16)
         return session
 
     def _quietly(self, ask: Any) -> Any:

@@ -4,6 +4,7 @@ What all integrations are told, and how a framework's settings become it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from importlib import import_module
@@ -55,6 +56,7 @@ _INIT = frozenset(
     {each.name for each in attrs.fields(Settings)} - {"said", "origins", "disabled"}
     | {"processors", "listeners", "outbox", "clock"}
 )
+_COOKIE = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 _BAGGAGE = ("signed", "claimed", "ignore")
 
 
@@ -121,6 +123,9 @@ class Options:
 
         consent: gets the request; returns ``granted``, ``denied``, ``unknown`` or None.
 
+        cookie: name of a cookie of our own, set for visitors without a session who have agreed:
+            where *consent* says ``granted``, and never otherwise. None: not even then.
+
         header: name of a header that names the customer, such as ``X-Customer-Id``. It can only
             claim: assurance is ``claimed``. Not read by default.
 
@@ -148,6 +153,7 @@ class Options:
     customer: Callable[[Any], Any] | None = None
     session: Callable[[Any], Any] | None = None
     consent: Callable[[Any], Any] | None = None
+    cookie: str | None = "cx_visitor"
     header: str | None = None
     baggage: str = "signed"
     interactions: tuple[Rule, ...] = attrs.field(default=(), converter=_rules)
@@ -164,6 +170,10 @@ class Options:
         if self.baggage not in _BAGGAGE:
             words = ", ".join(_BAGGAGE)
             raise ConfigurationError(f"baggage: expected one of {words}, got {self.baggage!r}")
+        if self.cookie is not None and not _COOKIE.match(self.cookie):
+            raise ConfigurationError(
+                f"cookie: expected a name such as cx_visitor, got {self.cookie!r}"
+            )
         mount = self.mount
         if mount is not None and not (mount.startswith("/") and len(mount.rstrip("/")) > 1):
             raise ConfigurationError(f"mount: expected a path such as /cx, got {mount!r}")

@@ -27,6 +27,9 @@ __all__ = ["Visit", "current_visit", "harmless", "serving"]
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_KEPT_S = 390 * 24 * 3600
+"""Seconds that a cookie of ours lasts: thirteen months, after which consent is asked again."""
+
 current_visit: ContextVar[Visit | None] = ContextVar("cxsdk_visit", default=None)
 
 
@@ -157,6 +160,21 @@ class Visit:
         """
         self.status = status
         return self._front.to_keep(self)
+
+    def cookie(self, *, secure: bool) -> str | None:
+        """
+        Return the value of a ``Set-Cookie`` header for a visitor who has agreed and has no session
+        that would name them; mostly None. To be asked when the response begins.
+
+        Args:
+            secure: whether the request came by HTTPS.
+        """
+        named = self.guest.named
+        if named is None:
+            return None
+        more = "; Secure" if secure else ""
+        name = self._front.options.cookie
+        return f"{name}={named}; Max-Age={_KEPT_S}; Path=/; HttpOnly; SameSite=Lax{more}"
 
     @harmless
     def end(self, error: BaseException | None = None) -> None:

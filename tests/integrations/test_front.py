@@ -203,3 +203,20 @@ def test_the_language_of_a_reader_is_for_prompts_only(front, cx_events):
         cx.record("page.seen")
         assert visit.guest.reader == "de-AT"
     assert cx_events[0].data.where.locale is None
+
+
+def test_a_visitor_who_agreed_is_named_by_a_cookie(cx_events):
+    """Without consent there is no cookie; with it the same visitor is found again."""
+    said = {"value": None}
+    front = Fields(Options(consent=lambda _: said["value"]))
+    seen = []
+    for consent, cookie in ((None, ""), ("denied", ""), ("granted", ""), ("granted", "again")):
+        said["value"] = consent
+        request = {"cookie": f"a=b; {seen[-1]}" if cookie else ""}
+        with front.visit(request, "/x") as visit:
+            who = visit.guest.who[3]
+        header = visit.cookie(secure=True)
+        seen.append((header or "").partition(";")[0])
+        assert (who is not None) is (consent == "granted")
+    assert [bool(each) for each in seen] == [False, False, True, False]
+    assert who == seen[2].partition("=")[2]
