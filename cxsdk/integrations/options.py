@@ -144,7 +144,8 @@ class Options:
         remember: keep the last interaction, signed, in the session, so that the page after a
             redirect asks about the right thing; where there are prompts and a session.
 
-        spans: put ``cx.touchpoint``, ``cx.interaction_id`` and ``cx.outcome`` on the active span.
+        spans: put what interactions say on the active span; see `SpanAttributes`, which is a
+            listener of ``cx.init`` where the host calls that itself.
 
     Raises:
         ConfigurationError: a value is wrong.
@@ -199,7 +200,12 @@ def read(said: Mapping[str, Any] | None, **defaults: Any) -> tuple[Options, dict
     _check_names(given, own | _INIT, "CXSDK")
     mine = {name: value for name, value in given.items() if name in own}
     init = {name: _group(name, value) for name, value in given.items() if name not in own}
-    return Options(**{**defaults, **mine}), init
+    options = Options(**{**defaults, **mine})
+    if options.spans:
+        from cxsdk.integrations.otel import SpanAttributes
+
+        init["listeners"] = (*init.get("listeners", ()), SpanAttributes())
+    return options, init
 
 
 def _group(name: str, value: Any) -> Any:
