@@ -18,6 +18,7 @@ from cxsdk import config
 from cxsdk import typing as seams
 from cxsdk.cli import COMMANDS, _parser
 from cxsdk.cli._checks import REASONS
+from cxsdk.integrations.front import Front
 from cxsdk.sinks import known_schemes, open_sink
 from cxsdk.spool import _record
 from tests.docs.generate import FATAL, GROUPS, PAGES, REFERENCE
@@ -200,7 +201,11 @@ def test_everything_noted_is_explained():
 
 @pytest.mark.parametrize(
     ("page", "protocol"),
-    [("sink", seams.Sink.__doc__), ("spool", seams.Spool.__doc__)],
+    [
+        ("sink", seams.Sink.__doc__),
+        ("spool", seams.Spool.__doc__),
+        ("integration", Front.__doc__),
+    ],
 )
 def test_an_extension_page_states_the_contract_of_its_protocol(page, protocol):
     """

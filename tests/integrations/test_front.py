@@ -1,5 +1,6 @@
 """
-What all integrations stand on, by way of a framework of forty lines.
+What all integrations stand on, by way of requests that are mappings. A framework of forty lines is
+on the page about integrations of your own, with the conformance suite.
 """
 
 from __future__ import annotations
@@ -12,24 +13,6 @@ import cxsdk as cx
 from cxsdk import _default
 from cxsdk.integrations.front import Front, client_of
 from cxsdk.integrations.options import Options
-from cxsdk.testing.conformance import IntegrationConformance
-from tests.integrations import toy
-
-
-class TestToy(IntegrationConformance):
-    kind = "wsgi"
-
-    def make(self, site):
-        return toy.toy(site)
-
-    def install(self, app, **settings):
-        return toy.install(app, **settings)
-
-    def user(self, request):
-        return request.get("HTTP_X_USER")
-
-    def views(self, app):
-        return {route: handler for _, route, handler in app.routes}
 
 
 class Fields(Front):
