@@ -4,6 +4,7 @@ The oldest version of each package that the integrations are tested with.
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import PackageNotFoundError, version
 
 from cxsdk.errors import ExtraMissingError, IntegrationError
@@ -43,5 +44,5 @@ def need(package: str) -> None:
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    digits = ["".join(c for c in part if c.isdigit()) for part in text.split(".")[:2]]
-    return tuple(int(each or 0) for each in digits)
+    # A release candidate counts as what it is a candidate for.
+    return tuple(int(each) for each in re.findall(r"(?:^|\.)(\d+)", text)[:2])
