@@ -147,6 +147,14 @@ class Visit:
             # Of the handler: when the body ends, the host's span may be out of sight.
             self._otel = otel.get_current() or None
 
+    def seen_from_inside(self) -> None:
+        """
+        Link the interaction to the span that is active here: an instrumentation of the host may
+        stand further in than we do.
+        """
+        if self.interaction is not None and self.interaction._capture is not None:
+            self._otel = otel.get_current() or None
+
     def failed(self, error: BaseException) -> None:
         """
         Take note of what the handler raised, handled by the host or not.
