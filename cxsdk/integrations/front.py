@@ -199,7 +199,7 @@ class Front:
         from cxsdk.integrations import trail
 
         if open_one is not None and open_one._capture is not None:
-            about = _as_case(open_one, visit.status, engine.now())
+            about = _as_case(open_one, visit, engine.now())
         return trail.kept(engine, about, guest) if about is not None else None
 
     def before(self, request: Any, guest: Guest) -> Case | None:
@@ -244,15 +244,23 @@ class Front:
         return None
 
 
-def _as_case(open_one: Any, status: int, now: float) -> Any:
+def _as_case(open_one: Any, visit: Visit, now: float) -> Any:
     """
-    Return an interaction whose response is on its way as if it were over.
+    Return an interaction whose response is on its way as if it were over; None where it was none.
     """
+    from cxsdk.instrument.outcome import IGNORED, judge
     from cxsdk.prompts.cases import Case
 
-    fields = open_one._fields
-    by_status = "failure" if status >= 500 else "unknown" if status >= 400 else "success"
-    data = {"outcome": fields.get("outcome", by_status)}
+    fields, status, error = open_one._fields, visit.status, visit.error
+    outcome = "failure" if status >= 500 else "unknown" if status >= 400 else "success"
+    if error is not None:
+        # What the host has made a page of, a declined card say, has failed all the same.
+        ignore, classify = open_one._options or ((), None)
+        judged = judge(error, open_one._fails, ignore, classify)
+        if judged is IGNORED:
+            return None
+        outcome = judged[0]
+    data = {"outcome": outcome if outcome == "failure" else fields.get("outcome", outcome)}
     if "goal_met" in fields:
         data["goal_met"] = fields["goal_met"]
     return Case(

@@ -100,12 +100,14 @@ def _rules(said: Iterable[Any]) -> tuple[Rule, ...]:
     return tuple(rules)
 
 
-def _paths(said: Iterable[str] | str) -> tuple[str, ...]:
-    paths = (said,) if isinstance(said, str) else tuple(said)
+def _texts(said: Iterable[str] | str) -> tuple[str, ...]:
+    return (said,) if isinstance(said, str) else tuple(said)
+
+
+def _check_paths(name: str, paths: tuple[Any, ...]) -> None:
     for path in paths:
         if not isinstance(path, str) or not path.startswith("/"):
-            raise ConfigurationError(f"exclude: expected paths such as /internal/*, got {path!r}")
-    return paths
+            raise ConfigurationError(f"{name}: expected paths such as /internal/*, got {path!r}")
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -141,6 +143,11 @@ class Options:
 
         mount: path under which the endpoint of prompts is mounted; None: it is not.
 
+        returns: paths that a form may lead to after an answer; one that ends with ``/`` stands for
+            all below it.
+
+        origins: pages elsewhere that may post answers, such as ``https://app.example.com``.
+
         remember: keep the last interaction, signed, in the session, so that the page after a
             redirect asks about the right thing; where there are prompts and a session.
 
@@ -158,16 +165,20 @@ class Options:
     header: str | None = None
     baggage: str = "signed"
     interactions: tuple[Rule, ...] = attrs.field(default=(), converter=_rules)
-    exclude: tuple[str, ...] = attrs.field(default=(), converter=_paths)
+    exclude: tuple[str, ...] = attrs.field(default=(), converter=_texts)
     channel: str = "web"
     medium: str = "web_page"
     mount: str | None = "/cx"
+    returns: tuple[str, ...] = attrs.field(default=(), converter=_texts)
+    origins: tuple[str, ...] = attrs.field(default=(), converter=_texts)
     remember: bool = True
     spans: bool = False
 
     def __attrs_post_init__(self) -> None:
         for name in ("customer", "session", "consent"):
             object.__setattr__(self, name, _function(getattr(self, name), name))
+        _check_paths("exclude", self.exclude)
+        _check_paths("returns", self.returns)
         if self.baggage not in _BAGGAGE:
             words = ", ".join(_BAGGAGE)
             raise ConfigurationError(f"baggage: expected one of {words}, got {self.baggage!r}")

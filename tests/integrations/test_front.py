@@ -13,6 +13,8 @@ import cxsdk as cx
 from cxsdk import _default
 from cxsdk.integrations.front import Front, client_of
 from cxsdk.integrations.options import Options
+from cxsdk.prompts import Prompt, Question
+from cxsdk.prompts.cases import case_of
 
 
 class Fields(Front):
@@ -203,3 +205,42 @@ def test_a_visitor_who_agreed_is_named_by_a_cookie(cx_events):
         assert (who is not None) is (consent == "granted")
     assert [bool(each) for each in seen] == [False, False, True, False]
     assert who == seen[2].partition("=")[2]
+
+
+def test_a_span_that_begins_after_the_route_is_known_is_the_one(front, cx_events):
+    """A framework's instrumentation may open its span later than we begin."""
+    from opentelemetry.sdk.trace import TracerProvider
+
+    tracer = TracerProvider().get_tracer("test")
+    with front.visit({"user": "u1"}, "/x") as visit:
+        visit.began("GET", "/x", None)
+        with tracer.start_as_current_span("GET /x") as span:
+            visit.seen_from_inside()
+    visit.end()
+    expected = f"{span.get_span_context().trace_id:032x}"
+    assert cx_events.one("interaction").traceparent.split("-")[1] == expected
+
+
+def test_what_a_page_was_made_of_is_a_failure_to_the_next_page():
+    """A declined card that the host redirects with is kept as what the event will say."""
+    question = Question(id="easy", kind="ces")
+    prompts = cx.PromptOptions(
+        prompts=[Prompt(key="effort", questions=[question])],
+        store="memory:",
+        keys=(b"test-of-the-front-and-its-trail",),
+    )
+    client = cx.init("test", collector="null:", prompts=prompts)
+    rule = {"route": "*", "fails": {KeyError: "card_declined"}, "ignore": (LookupError,)}
+    front = Fields(Options(interactions=[rule]))
+    kept = []
+    for error in (KeyError(), IndexError(), None):
+        with front.visit({"user": "u1"}, "/pay") as visit:
+            visit.began("POST", "/pay", None)
+            if error is not None:
+                visit.failed(error)
+            kept.append(visit.answered(303))
+        visit.end()
+    engine = client.prompts
+    said = [each and case_of(each["t"], engine.seal).data for each in kept]
+    client.close(0)
+    assert said == [{"outcome": "failure"}, None, {"outcome": "success"}]
