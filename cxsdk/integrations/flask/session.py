@@ -1,0 +1,78 @@
+"""
+What is ours in a session of the host: read without a trace, written only where there is a session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import Any
+
+import flask.globals
+
+from cxsdk.integrations.trail import KEY
+
+__all__ = ["VISITOR", "held_in", "in_use", "keep", "login_in", "opened", "peek"]
+
+VISITOR = "s"
+"""Under this, in what is ours, a session has the random id that stands for its visitor."""
+
+_FLASKS = frozenset({KEY, "_permanent"})
+_contexts: ContextVar[Any] = vars(flask.globals).get("_cv_request") or flask.globals._cv_app
+
+
+def opened() -> Any:
+    """
+    Return the session of the running request; its being looked at changes no header.
+    """
+    context = _contexts.get(None)
+    # Newer Flasks note each access by way of the property, and let the response vary by cookie.
+    found = getattr(context, "_session", None)
+    return getattr(context, "session", None) if found is None else found
+
+
+def peek(session: Any, name: str) -> Any:
+    """
+    Return what *session* has under *name*, None where there is nothing.
+    """
+    if isinstance(session, dict):
+        return dict.get(session, name)
+    return None if session is None else session.get(name)
+
+
+def held_in(session: Any) -> Mapping[str, Any]:
+    """
+    Return what is ours.
+    """
+    held = peek(session, KEY)
+    return held if isinstance(held, Mapping) else {}
+
+
+def login_in(session: Any, name: str) -> str | int | None:
+    """
+    Return the id of who is logged in that *session* has under *name*.
+    """
+    found = peek(session, name)
+    if type(found) is int or (isinstance(found, str) and found):
+        return found
+    return None
+
+
+def in_use(session: Any) -> bool:
+    """
+    Say whether the host keeps anything in *session*.
+    """
+    return session is not None and any(name not in _FLASKS for name in session)
+
+
+def keep(session: Any, more: Mapping[str, Any]) -> None:
+    """
+    Put *more* beside what is ours. A session that the host does not use is not begun, and one that
+    it has emptied does not live on for our sake.
+    """
+    held = held_in(session)
+    if not in_use(session):
+        if held and getattr(session, "modified", False):
+            session.pop(KEY, None)
+    elif more:
+        session[KEY] = {**held, **more}
