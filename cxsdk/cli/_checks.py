@@ -45,6 +45,7 @@ _EXTRAS = {
     "kafka": ("confluent-kafka",),
     "nats": ("nats-py",),
     "sql": ("sqlalchemy",),
+    "flask": ("flask",),
     "prompts": ("itsdangerous", "jinja2"),
     "postgres": ("psycopg",),
     "redis": ("redis",),
