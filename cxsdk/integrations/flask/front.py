@@ -14,6 +14,7 @@ from flask import got_request_exception
 from cxsdk.integrations import stray
 from cxsdk.integrations.flask.session import (
     VISITOR,
+    contexts,
     held_in,
     in_use,
     keep,
@@ -36,6 +37,8 @@ __all__ = ["VISIT", "FlaskFront", "FlaskVisit"]
 
 VISIT = "cxsdk.visit"
 """Where the visit is in the environment of its request."""
+
+_MOST = 4096
 
 
 class FlaskVisit(Visit):
@@ -63,6 +66,15 @@ class FlaskVisit(Visit):
         self.is_streamed = False
         self.is_answered = False
 
+    @property
+    def is_untouched(self) -> bool:
+        """
+        Say whether nobody was asked for and nothing happened, which is so of most requests.
+        """
+        guest = self.guest
+        is_quiet = self.interaction is None and guest._who is None and guest._done is None
+        return is_quiet and self.user is None and not self.is_streamed
+
 
 class FlaskFront(Front):
     """
@@ -80,7 +92,12 @@ class FlaskFront(Front):
         self.speakers = Speakers(app)
         self.layer: Layer | None = None
         self._handle: Any = None
+        self._key = "user_id"
+        """Where the session has who is logged in."""
+
         self._is_looked = False
+        self._plain: set[tuple[str, str, str]] = set()
+        """(route, endpoint, method) of requests that are no interactions."""
         if app.static_url_path:
             self.excludes((*options.exclude, f"{app.static_url_path}/*"))
 
@@ -135,7 +152,7 @@ class FlaskFront(Front):
         """
         Begin, once the route is known and before anything of the host's runs.
         """
-        request = flask.request._get_current_object()  # type: ignore[attr-defined]
+        request = contexts.get().request
         visit = request.environ.get(VISIT)
         if visit is not None and visit._front is self:
             self._arrived(visit, request)
@@ -147,21 +164,26 @@ class FlaskFront(Front):
         visit.request = visit.guest._request = request
         visit.session = session = opened()
         if session:
+            # Peeked at: what the host does not read of its session leaves no trace.
             own = held_in(session).get(VISITOR)
             visit.brought = own if isinstance(own, str) and own else self._sid(visit)
             visit.user = login_in(session, self._key)
         rule = request.url_rule
-        if rule is not None:
-            method = request.method
-            view, names = self.speakers.of(rule.endpoint, method)
-            if view is not None:
-                visit.began(method, rule.rule, view, names)
+        if rule is not None and (rule.rule, rule.endpoint, request.method) not in self._plain:
+            self._begin(visit, rule, request.method)
+
+    def _begin(self, visit: FlaskVisit, rule: Any, method: str) -> None:
+        view, names = self.speakers.of(rule.endpoint, method)
+        if view is not None and self.rules.find(method, rule.rule, view, names) is not None:
+            visit.began(method, rule.rule, view, names)
+        elif len(self._plain) < _MOST:
+            self._plain.add((rule.rule, rule.endpoint, method))
 
     def leave(self, response: flask.Response) -> flask.Response:
         """
         Take note of the response, and keep in the session what is to be kept.
         """
-        request = flask.request._get_current_object()  # type: ignore[attr-defined]
+        request = contexts.get().request
         visit = request.environ.get(VISIT)
         if visit is not None and visit._front is self:
             self._left(visit, response)
@@ -170,12 +192,15 @@ class FlaskFront(Front):
     @harmless
     def _left(self, visit: FlaskVisit, response: flask.Response) -> None:
         session = visit.session
-        if session is not None and login_in(session, self._key) != visit.user:
-            self._changed(visit)
         # What has failed is over; Flask makes a stream of its own pages for errors.
         visit.is_streamed = (
             visit.error is None and response.is_streamed and not response.direct_passthrough
         )
+        if not session and visit.is_untouched:
+            visit.is_answered = True
+            return
+        if session is not None and login_in(session, self._key) != visit.user:
+            self._changed(visit)
         if visit.interaction is not None or visit.is_streamed:
             self._ask(visit)
         # A span of Flask's own instrumentation begins after us.
@@ -231,6 +256,8 @@ class FlaskFront(Front):
         if getattr(self.app, "login_manager", None) is not None:
             import flask_login
 
+            self._key = "_user_id"
+
             flask_login.user_logged_in.connect(self._logged, self.app)
             flask_login.user_logged_out.connect(self._logged, self.app)
 
@@ -243,13 +270,6 @@ class FlaskFront(Front):
         return [(rule.rule, views[rule.endpoint]) for rule in rules if rule.endpoint in views]
 
     # ---- login and logout -------------------------------------------------------------------
-
-    @property
-    def _key(self) -> str:
-        """
-        Where the session has who is logged in.
-        """
-        return "user_id" if getattr(self.app, "login_manager", None) is None else "_user_id"
 
     def _logged(self, sender: Any, **_: Any) -> None:
         visit = flask.request.environ.get(VISIT) if flask.request else None

@@ -49,5 +49,6 @@ class Layer:
         # Not answered: a layer between us is a generator, which has not yet called the application.
         if visit.is_streamed or not visit.is_answered:
             return visit.body(body)
-        visit.end()
+        if visit.interaction is not None:
+            visit.end()
         return body

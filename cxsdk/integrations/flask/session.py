@@ -12,20 +12,21 @@ import flask.globals
 
 from cxsdk.integrations.trail import KEY
 
-__all__ = ["VISITOR", "held_in", "in_use", "keep", "login_in", "opened", "peek"]
+__all__ = ["VISITOR", "contexts", "held_in", "in_use", "keep", "login_in", "opened", "peek"]
 
 VISITOR = "s"
 """Under this, in what is ours, a session has the random id that stands for its visitor."""
 
 _FLASKS = frozenset({KEY, "_permanent"})
-_contexts: ContextVar[Any] = vars(flask.globals).get("_cv_request") or flask.globals._cv_app
+contexts: ContextVar[Any] = vars(flask.globals).get("_cv_request") or flask.globals._cv_app
+"""Flask's own, without the detour by way of its proxies: they would cost as much as all of ours."""
 
 
 def opened() -> Any:
     """
     Return the session of the running request; its being looked at changes no header.
     """
-    context = _contexts.get(None)
+    context = contexts.get(None)
     # Newer Flasks note each access by way of the property, and let the response vary by cookie.
     found = getattr(context, "_session", None)
     return getattr(context, "session", None) if found is None else found
