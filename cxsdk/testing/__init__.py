@@ -4,7 +4,8 @@ For tests of hosts.
 The pytest plugin brings the fixtures ``cx_events`` (`Captured`), ``cx_prompts`` (`Asking`),
 ``cx_context`` (`Knowing`) and ``cx_clock`` (`FakeClock`). `capture` is the first of them as a
 context manager, `FaultCollector` a collector that misbehaves on demand. A sink, processor, spool,
-provider or store of one's own is checked by subclassing a suite of `cxsdk.testing.conformance`.
+store, provider or integration of one's own is checked by subclassing a suite of
+`cxsdk.testing.conformance`.
 
 What is named here is imported when it is used.
 """
