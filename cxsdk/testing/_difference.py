@@ -6,19 +6,41 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 
-if TYPE_CHECKING:
-    from cxsdk.events.model import Event
+from cxsdk.events.model import FAMILIES, Event
+from cxsdk.events.vocabulary import ACTIONS
 
-__all__ = ["differences", "expectation", "listed", "matches", "nearest"]
+__all__ = ["check", "differences", "expectation", "listed", "matches", "nearest"]
 
 _ABSENT = type("_Absent", (), {"__repr__": lambda _: "absent"})()
 _IDS = ("id", "anonymous_id", "account_id")
 _LONGEST = 200
+_SHORT = ("action", "customer", "family", "touchpoint")
 _RESULTS = ("outcome", "problem", "reaction", "kind", "instrument", "op", "prompt_id", "reason")
+
+
+def check(family: str, action: str | None, expected: Iterable[str]) -> None:
+    """
+    Check that an event could be what is expected.
+
+    Raises:
+        ValueError: there is no such family, or it has no such action or field.
+    """
+    if family not in FAMILIES:
+        raise ValueError(f"family: expected one of {', '.join(FAMILIES)}, got {family!r}")
+    if action is not None and action not in ACTIONS[family]:
+        raise ValueError(f"{family}: expected one of {', '.join(ACTIONS[family])}, got {action!r}")
+    own = {*_fields(FAMILIES[family]), *_SHORT}
+    for path in expected:
+        name = path.partition(".")[0]
+        if name not in {*own, *_fields(Event)}:
+            raise ValueError(
+                f"{family} has no field {name!r}; it has {', '.join(sorted(own))}, and those of the"
+                f" event itself: {', '.join(_fields(Event))}"
+            )
 
 
 def matches(event: Event, family: str, action: str | None, expected: Mapping[str, Any]) -> bool:
@@ -54,22 +76,14 @@ def _compare(path: str, wanted: Any, actual: Any, found: dict[str, tuple[Any, An
             return
         for number, item in enumerate(wanted):
             _compare(f"{path}.{number}", item, actual[number], found)
-    # `None == …`: an expectation such as `approx` or `ANY` decides itself what it equals.
-    elif not (wanted == actual or (wanted is None and actual is _ABSENT)):
+    # What is absent equals nothing but None, also not what equals everything, such as `mock.ANY`.
+    elif not (wanted is None if actual is _ABSENT else wanted == actual):
         found[path] = (wanted, actual)
 
 
 def _read(event: Event, path: str) -> Any:
     first, *steps = path.split(".")
-    found = _first(event, first)
-    if found is _ABSENT and not _has(event, first):
-        names = sorted({*_fields(type(event.data)), "customer", "touchpoint"})
-        raise AssertionError(
-            f"{event.family} has no field {first!r}; it has {', '.join(names)}, and those of the"
-            f" event itself: {', '.join(_fields(type(event)))}"
-        )
-    if first == "customer" and steps:
-        found = event.data.customer
+    found = _step(event.data, first) if first == "customer" and steps else _first(event, first)
     for step in steps:
         found = _step(found, step)
     return found
@@ -87,12 +101,7 @@ def _first(event: Event, name: str) -> Any:
     if name in {"family", "action"}:
         return getattr(event, name)
     found = _step(data, name)
-    return found if found is not _ABSENT or name == "data" else _step(event, name)
-
-
-def _has(event: Event, name: str) -> bool:
-    known = {"customer", "touchpoint", "family", "action"}
-    return name in known or name in {*_fields(type(event.data)), *_fields(type(event))}
+    return _step(event, name) if found is _ABSENT else found
 
 
 def _fields(cls: type[Any]) -> list[str]:
@@ -196,15 +205,19 @@ def _marks(event: Event) -> tuple[Any, Any, Any]:
 
 
 def nearest(
-    events: Sequence[Event], family: str, action: str | None, expected: Mapping[str, Any]
+    events: Sequence[Event],
+    family: str,
+    action: str | None,
+    expected: Mapping[str, Any],
+    after: int = 0,
 ) -> str:
     """
     Return the event that comes nearest to what is expected, field by field; empty where none is
-    of *family* and *action*.
+    of *family* and *action*. Looked at are those behind the first *after*.
     """
     kin = [
         (number, event)
-        for number, event in enumerate(events, 1)
+        for number, event in enumerate(events[after:], after + 1)
         if event.family == family and action in {None, event.action}
     ]
     if not kin or not expected:

@@ -13,7 +13,7 @@ from cxsdk.client import Client
 from cxsdk.events.codec import decode
 from cxsdk.events.model import FAMILIES
 from cxsdk.pipeline.capture import diversions, strictness
-from cxsdk.testing._difference import expectation, listed, matches, nearest
+from cxsdk.testing._difference import check, expectation, listed, matches, nearest
 
 if TYPE_CHECKING:
     from cxsdk.events.model import Event
@@ -29,7 +29,7 @@ class Captured(list["Event"]):
     event itself, `customer` (an id) and `touchpoint` (where the fact took place, or what it is
     about). A mapping is met by a block that has at least what it says, a list item by item, None
     by what is absent; ``**{"where.channel": "web"}`` names a field within a block. A name that the
-    family does not have fails.
+    family does not have raises.
     """
 
     def __repr__(self) -> str:
@@ -39,8 +39,12 @@ class Captured(list["Event"]):
     def of(self, family: str, action: str | None = None, /, **expected: Any) -> list[Event]:
         """
         Return the events of *family*, and of *action* if given, that have all that is *expected*.
+
+        Raises:
+            ValueError: there is no such family, or it has no such action or field.
         """
-        return [event for event in self if matches(event, _known(family), action, expected)]
+        check(family, action, expected)
+        return [event for event in self if matches(event, family, action, expected)]
 
     def one(self, family: str, action: str | None = None, /) -> Event:
         """
@@ -93,7 +97,7 @@ class Captured(list["Event"]):
             AssertionError: one is; with all that was captured.
         """
         __tracebackhide__ = True
-        families = FAMILIES if family is None else (family,)
+        families = _having(action, expected) if family is None else [family]
         found = [each for name in families for each in self.of(name, action, **expected)]
         if found:
             kind = expectation(family or "event", action, expected)
@@ -122,17 +126,11 @@ class Captured(list["Event"]):
             if not index:
                 after = f" after {begin}" if begin else ""
                 words = f"step {number}, {expectation(family, action, expected)}: none{after}"
-                closest = nearest(self[begin:], family, action, expected)
-                raise AssertionError(_paragraphs(words, "" if begin else closest, listed(self)))
+                closest = nearest(self, family, action, expected, begin)
+                raise AssertionError(_paragraphs(words, closest, listed(self)))
             found.append(self[index - 1])
             begin = index
         return found
-
-
-def _known(family: str) -> str:
-    if family not in FAMILIES:
-        raise ValueError(f"family: expected one of {', '.join(FAMILIES)}, got {family!r}")
-    return family
 
 
 def _step(step: str | Mapping[str, Any]) -> tuple[str, str | None, dict[str, Any]]:
@@ -140,8 +138,29 @@ def _step(step: str | Mapping[str, Any]) -> tuple[str, str | None, dict[str, Any
     Return family, action and what else is expected.
     """
     said = {"family": step} if isinstance(step, str) else dict(step)
-    family, _, action = str(said.pop("family", "")).partition(".")
-    return _known(family), said.pop("action", None) or action or None, said
+    family, _, named = str(said.pop("family", "")).partition(".")
+    action: str | None = said.pop("action", named) or None
+    check(family, action, said)
+    return family, action, said
+
+
+def _having(action: str | None, expected: Mapping[str, Any]) -> list[str]:
+    """
+    Return the families of which an event could be what is *expected*.
+
+    Raises:
+        ValueError: there is none.
+    """
+    found, wrong = [], []
+    for family in FAMILIES:
+        try:
+            check(family, action, expected)
+            found.append(family)
+        except ValueError as error:
+            wrong.append(error)
+    if not found:
+        raise wrong[0]
+    return found
 
 
 def _paragraphs(*texts: str) -> str:

@@ -126,6 +126,7 @@ def test_what_is_expected_picks_the_event(
         ("interaction", {"customer.anonymous_id": "u-17"}),
         ("interaction", {"touchpoint": None}),
         ("interaction", {"goal_met": "yes"}),
+        ("interaction", {"goal_met": ANY}),
         ("feedback", {"answers": []}),
         ("feedback", {"answers": [{"value": 4}, {"value": 4}]}),
         ("feedback", {"answers": {"value": 4}}),
@@ -139,10 +140,16 @@ def test_what_is_not_so_is_not_found(paid: Captured, family: str, expected: dict
         paid.assert_one(family, **expected)
 
 
-def test_a_field_that_the_family_does_not_have_is_named(paid: Captured) -> None:
-    """A slip in an expectation does not pass as "no such event"."""
-    with pytest.raises(AssertionError, match="feedback has no field 'outcome'; it has about, ans"):
+def test_a_slip_in_an_expectation_is_named(paid: Captured) -> None:
+    """It does not pass as "no such event", also where there is none of the family."""
+    with pytest.raises(ValueError, match="feedback has no field 'outcome'; it has about, action"):
         paid.assert_none("feedback", outcome="success")
+    with pytest.raises(ValueError, match="reaction has no field 'reacton'"):
+        paid.assert_none("reaction", reacton="renew")
+    with pytest.raises(ValueError, match=r"commitment: expected one of made, .* got 'mad'"):
+        paid.assert_sequence("commitment.mad")
+    with pytest.raises(ValueError, match="has no field 'customr'"):
+        paid.assert_none(customr="u-17")
     with pytest.raises(ValueError, match=r"expected one of interaction, .*, got 'interactions'"):
         paid.assert_one("interactions")
 
@@ -193,6 +200,9 @@ def test_too_many_are_counted(paid: Captured) -> None:
         paid.assert_none("interaction", outcome="failure")
     with pytest.raises(AssertionError, match="expected no event, got 4"):
         paid.assert_none()
+    with pytest.raises(AssertionError, match="expected no event with outcome='success', got 1"):
+        paid.assert_none(outcome="success")
+    paid.assert_none(customer="u-18")
 
 
 def test_nothing_captured_is_said(cx_events: Captured) -> None:
@@ -231,6 +241,10 @@ def test_a_sequence_out_of_order_names_the_step(paid: Captured) -> None:
     first, second, *_ = str(failed.value).splitlines()
     assert "step 2, interaction with touchpoint='checkout.pay': none after 3" == first
     assert "captured, in order:" == second
+    with pytest.raises(
+        AssertionError, match=r"none after 1\nnearest is 2, interaction.completed:\n"
+    ):
+        paid.assert_sequence("interaction", {"family": "interaction", "outcome": "failure"})
     with pytest.raises(AssertionError, match="step 1, problem: none\ncaptured"):
         paid.assert_sequence("problem", "feedback")
 
