@@ -9,7 +9,17 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-__all__ = ["Clock", "SystemClock", "from_ns", "rfc3339", "rfc3339_ns", "to_ns"]
+__all__ = [
+    "Clock",
+    "SystemClock",
+    "from_ns",
+    "held",
+    "in_force",
+    "rfc3339",
+    "rfc3339_ns",
+    "to_ns",
+    "utc_now",
+]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -56,6 +66,26 @@ class SystemClock:
         Block until *signal* is set or *timeout* seconds are over; say whether it is set.
         """
         return signal.wait(timeout)
+
+
+held: list[Clock] = []
+"""A clock that a test holds, in force for clients that are made meanwhile; else empty."""
+
+_machine = SystemClock()
+
+
+def in_force() -> Clock:
+    """
+    Return the clock that a client goes by where it is given none.
+    """
+    return held[-1] if held else _machine
+
+
+def utc_now() -> datetime:
+    """
+    Return the present moment by the clock in force.
+    """
+    return from_ns(in_force().time_ns())
 
 
 def from_ns(ns: int) -> datetime:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cxsdk import _exit, _fork
 from cxsdk._asker import Asker
-from cxsdk._clock import Clock, SystemClock
+from cxsdk._clock import Clock, in_force
 from cxsdk._guard import logger, voice
 from cxsdk._knower import Knower
 from cxsdk._knowing import Knowing
@@ -134,7 +134,7 @@ class Client(Instrument, Knowing):
         self.settings, warnings = resolve(arguments)
         for warning in warnings:
             voice.say(logging.WARNING, f"setting:{warning}", "cxsdk: %s", warning)
-        self._clock, self._why_off = clock or SystemClock(), ""
+        self._clock, self._why_off = clock or in_force(), ""
         self._processors = processors
         self.asker = Asker(self.settings, self.capture, self.lookups, self._clock)
         self.knower: Knower = Knower(

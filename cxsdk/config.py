@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from cxsdk import _standin
 from cxsdk.errors import ConfigurationError
 from cxsdk.options import (
     CaptureOptions,
@@ -244,7 +245,10 @@ def resolve(
     if under_pytest() and "spool.mode" not in values:
         values["spool.mode"] = "memory"
         origins["spool.mode"] = "pytest"
-    return _build(values, origins), warnings
+    settings = _build(values, origins)
+    for settle in _standin.settings:
+        settings = settle(settings)
+    return settings, warnings
 
 
 def _take_group(group: str, options: Any, values: dict[str, Any], origins: dict[str, str]) -> None:

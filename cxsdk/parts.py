@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cxsdk import _fork
-from cxsdk._clock import Clock
+from cxsdk._clock import Clock, SystemClock, in_force
 from cxsdk._guard import logger, voice
 from cxsdk._ledger import Ledger, register_metrics
 from cxsdk.config import Settings
@@ -56,7 +56,8 @@ class Parts:
         self.spool: Spool | None = None
         self.delivery: Delivery | None = None
         if sinks and settings.spool.mode != "off":
-            self._open(settings, clock)
+            # Threads wait by the machine's clock, also while a test holds another one still.
+            self._open(settings, SystemClock() if clock is in_force() else clock)
         # Here and not at the top: `import cxsdk` stays light, `init` may take a moment.
         from cxsdk.pipeline.capture import Capture
 

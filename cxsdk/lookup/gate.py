@@ -5,9 +5,9 @@ The gates before a fetch: purpose, assurance, consent.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any
 
+from cxsdk._clock import utc_now
 from cxsdk.knowing import ASSURANCES, Reason
 from cxsdk.lookup.answers import Plan
 from cxsdk.lookup.items import Consent
@@ -135,6 +135,6 @@ def word_of(
         return None
     if not needs_consent:
         said = consent.purposes.get(purpose)
-        return None if said is None else said.word(datetime.now(UTC))
+        return None if said is None else said.word(utc_now())
     word = consent.of(purpose)
     return None if word in _YES and not is_heard else word

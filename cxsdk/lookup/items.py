@@ -9,11 +9,13 @@ where it lands in ``attributes``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from types import MappingProxyType
 from typing import Annotated, Any
 
 import msgspec
+
+from cxsdk._clock import utc_now
 
 __all__ = [
     "LISTS",
@@ -268,7 +270,7 @@ class Consent(msgspec.Struct, frozen=True, kw_only=True):
         said = self.purposes.get(purpose)
         if said is None:
             return self.state or "unknown"
-        word = said.word(now or datetime.now(UTC))
+        word = said.word(now or utc_now())
         if self.state is None or _rank(self.state) > 0 or _rank(word) == 0:
             return word
         is_newer = (

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
+from cxsdk._clock import utc_now
 from cxsdk._guard import caller, voice
 from cxsdk.errors import SectionUnknownError
 from cxsdk.knowing import ErrorCode, Reason
@@ -145,7 +146,7 @@ class Section(Generic[T]):
         Return seconds since *as_of*, else since it was fetched; None where neither is known.
         """
         moment = self.as_of or self.fetched_at
-        return None if moment is None else (datetime.now(UTC) - moment).total_seconds()
+        return None if moment is None else (utc_now() - moment).total_seconds()
 
     def any(self) -> bool | None:
         """
@@ -246,14 +247,14 @@ class Commitments(Section["tuple[Commitment, ...]"]):
         """
         Return what is in force and ends within *days*: warranties, prices. The first to end first.
         """
-        return expiring(self._read() or (), days, now or datetime.now(UTC))
+        return expiring(self._read() or (), days, now or utc_now())
 
     def standing(self, *standings: str, now: datetime | None = None) -> tuple[Commitment, ...]:
         """
         Return those that stand so now: ``overdue``, ``open``, ``in_force``, ``broken``, … See
         `Commitment.standing`.
         """
-        moment = now or datetime.now(UTC)
+        moment = now or utc_now()
         return tuple(one for one in self._read() or () if one.standing(moment) in standings)
 
     def overdue(self, now: datetime | None = None) -> tuple[Commitment, ...]:

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from cxsdk import _standin
 from cxsdk._clock import Clock
 from cxsdk.config import Settings
 from cxsdk.knowing import LookupRequest
@@ -55,6 +56,8 @@ def open_engine(settings: Settings, capture: Callable[[], Capture | None], clock
     engine = Engine(settings, sources, plans, knowledge, reader, clock)
     engine.shared_memory = shared
     engine.owns_memory = isinstance(options.memory, str)
+    for show in _standin.engines:
+        show(engine)
     return engine
 
 

@@ -5,11 +5,11 @@ Traits: what is known of a customer as plain attributes, for rules that decide w
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from cxsdk._clock import utc_now
 from cxsdk._guard import is_ours
 from cxsdk.scope import current_interaction
 
@@ -76,7 +76,7 @@ def traits_of(ctx: CustomerContext) -> dict[str, Any]:
             traits["customer_since"] = since
         traits.update(fields.pop("attributes"))
         traits.update((name, value) for name, value in fields.items() if value is not None)
-    now = datetime.now(UTC)
+    now = utc_now()
     counts = {
         "open_problems": _count(ctx.problems, lambda one: one.status == "open"),
         "overdue_commitments": _count(ctx.commitments, lambda one: one.standing(now) == "overdue"),

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cxsdk import _standin
 from cxsdk._clock import Clock
 from cxsdk._guard import voice
 from cxsdk.config import Settings
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from cxsdk.asking import CapStore
     from cxsdk.pipeline.capture import Capture
 
-__all__ = ["open_cap_store", "open_engine"]
+__all__ = ["needs_watching", "open_cap_store", "open_engine"]
 
 _FOLDER = ".prompts"  # no service can have this name
 
@@ -67,12 +68,17 @@ def open_engine(
         clock=clock,
     )
     engine.customers = Customers(settings.privacy.key)
-    if options.watch and any(map(_needs_watching, prompts)):
+    if options.watch and any(map(needs_watching, prompts)):
         engine.needs_watching = True
+    for show in _standin.engines:
+        show(engine)
     return engine
 
 
-def _needs_watching(prompt: Prompt) -> bool:
+def needs_watching(prompt: Prompt) -> bool:
+    """
+    Say whether *prompt* waits for events, or looks at those of before.
+    """
     trigger = prompt.trigger
     guards = any(isinstance(rule, NotAfterFailure) for rule in prompt.eligibility)
     by_letter = bool(trigger.event) and prompt.channels != ("in_app",)

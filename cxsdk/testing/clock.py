@@ -5,6 +5,9 @@ A clock that stands still until it is told to go.
 from __future__ import annotations
 
 import threading
+from datetime import datetime, timedelta
+
+from cxsdk._clock import from_ns, to_ns
 
 __all__ = ["FakeClock"]
 
@@ -16,7 +19,9 @@ class FakeClock:
     """
     Implements ``cxsdk._clock.Clock`` for tests. Safe from any thread.
 
-    A thread that waits on it wakes when its signal is set, or when `advance` passed its moment.
+    Given to a client as ``clock=``, also its threads wait by it: one wakes when its signal is set,
+    or when `advance` passed its moment. The fixture ``cx_clock`` leaves them the machine's clock,
+    so that nothing hangs while it stands still.
 
     Args:
         start: first value of `monotonic`, in seconds.
@@ -63,13 +68,40 @@ class FakeClock:
                 self._waiting -= 1
         return signal.is_set()
 
-    def advance(self, seconds: float) -> None:
+    @property
+    def now(self) -> datetime:
+        """
+        Return the moment at which the clock stands, in UTC.
+        """
+        return from_ns(self._epoch_ns)
+
+    def set(self, moment: datetime) -> None:
+        """
+        Set the wall clock. Where *moment* is later, the time between passes as by `advance`; where
+        it is earlier, only the wall clock goes back. Does not block.
+
+        Raises:
+            ValueError: *moment* has no zone.
+        """
+        if moment.tzinfo is None:
+            raise ValueError(f"moment: expected an aware datetime, got {moment.isoformat()}")
+        seconds = (to_ns(moment) - self._epoch_ns) / 1e9
+        if seconds < 0:
+            self.jump(seconds)
+        else:
+            self.advance(seconds)
+        # A float does not hold every microsecond of a century.
+        self._epoch_ns = to_ns(moment)
+
+    def advance(self, seconds: float | timedelta) -> None:
         """
         Let *seconds* (0 or more) pass, on both clocks. Does not block.
 
         Raises:
             ValueError: *seconds* is negative; a wall clock that jumps is `jump`.
         """
+        if isinstance(seconds, timedelta):
+            seconds = seconds.total_seconds()
         if seconds < 0:
             raise ValueError(f"seconds: expected 0 or more, got {seconds}")
         with self._changed:

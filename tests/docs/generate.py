@@ -333,7 +333,7 @@ def api() -> str:
             out.append(_fenced(signature(name, value)))
         out.append(markdown(value.__doc__))
         if isinstance(value, type):
-            out.append(_methods(value, _public(value)))
+            out += [part for part in (_properties(value), _methods(value, _public(value))) if part]
     return "\n\n".join(part.strip("\n") for part in out) + "\n"
 
 

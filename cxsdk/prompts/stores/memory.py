@@ -5,7 +5,6 @@ A cap store in this process's memory: for tests, and for one process that may fo
 from __future__ import annotations
 
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from typing import Any
 import attrs
 
 from cxsdk import _fork
+from cxsdk._clock import in_force
 from cxsdk.asking import (
     LATE_S,
     OPEN,
@@ -76,7 +76,7 @@ class MemoryCapStore:
         time_s: seconds since 1970, for tests.
     """
 
-    def __init__(self, time_s: Callable[[], float] = time.time) -> None:
+    def __init__(self, time_s: Callable[[], float] = lambda: in_force().time_ns() / 1e9) -> None:
         self._time = time_s
         self._begin_process()
 

@@ -27,7 +27,7 @@ import cxsdk as cx
 from cxsdk import _default
 from cxsdk.integrations.visit import current_visit
 from cxsdk.scope import current_interaction, current_scope
-from cxsdk.testing.capture import Captured, capture
+from cxsdk.testing.captured import Captured, capture
 from cxsdk.testing.conformance._driving import Ask, Reply, acall, call, together
 from cxsdk.testing.conformance._site import Boom, Site
 from cxsdk.testing.faults import FaultCollector, hang

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cxsdk.events import codec
-from cxsdk.testing.capture import capture
+from cxsdk.testing.captured import capture
 
 if TYPE_CHECKING:
     from cxsdk.events.model import Event
