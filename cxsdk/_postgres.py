@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import logging
 import select
-import threading
 import time
-from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 
+from cxsdk._attempt import Attempt
 from cxsdk.errors import StoreUnavailableError
 
 __all__ = ["Attempt", "Connection", "connect", "is_hung_up"]
@@ -67,49 +66,6 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
 
 
 C = TypeVar("C", bound=Connection)
-
-
-class Attempt(Generic[C]):
-    """
-    A connect on its way, on a thread of its own.
-    """
-
-    def __init__(self, make: Callable[[], C]) -> None:
-        self._make = make
-        self._done = threading.Event()
-        self._lock = threading.Lock()
-        self._is_given_up = False
-        self.made: C | None = None
-        self.error: Exception | None = None
-        threading.Thread(target=self._run, name="cxsdk-connect", daemon=True).start()
-
-    def _run(self) -> None:
-        try:
-            made = self._make()
-        except Exception as error:  # noqa: BLE001 - told to whoever waits
-            self.error = error
-        else:
-            with self._lock:
-                self.made = None if self._is_given_up else made
-            if self.made is None:
-                made.close()
-        self._done.set()
-
-    def wait(self, deadline: float) -> bool:
-        """
-        Say whether it is over by *deadline*, one way or the other.
-        """
-        return self._done.wait(max(0.0, deadline - time.monotonic()))
-
-    def give_up(self) -> None:
-        """
-        Have what comes of it closed.
-        """
-        with self._lock:
-            self._is_given_up = True
-            made, self.made = self.made, None
-        if made is not None:
-            made.close()
 
 
 def connect(kind: type[C], dsn: str, timeout: float, more: str = "") -> C:

@@ -23,6 +23,7 @@ _schemes = Schemes(
         "postgres": "cxsdk.prompts.stores.postgres:PostgresCapStore.from_url",
         "redis": "cxsdk.prompts.stores.redis:RedisCapStore.from_url",
         "rediss": "cxsdk.prompts.stores.redis:RedisCapStore.from_url",
+        "django": "cxsdk.integrations.django.caps:DjangoCapStore.from_url",
         "memory": "cxsdk.prompts.stores.memory:MemoryCapStore.from_url",
     },
 )

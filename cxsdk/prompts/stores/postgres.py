@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["PostgresCapStore"]
 
 _NAMESPACE = re.compile(r"[a-z][a-z0-9_]{0,30}\Z")
-_CLOCK: Statement = ("SELECT extract(epoch FROM clock_timestamp())::float8", ())
-_LOCKS = "SELECT pg_advisory_xact_lock(hashtextextended(name, 0)) FROM unnest(?::text[]) AS name"
+CLOCK: Statement = ("SELECT extract(epoch FROM clock_timestamp())::float8", ())
+LOCKS = "SELECT pg_advisory_xact_lock(hashtextextended(name, 0)) FROM unnest(?::text[]) AS name"
 _META = (
     (
         "CREATE TABLE IF NOT EXISTS {p}meta (one BOOLEAN PRIMARY KEY DEFAULT true CHECK (one),"
@@ -70,7 +70,7 @@ class _Work(Work):
         return self._link.change(self._text(statement[0]), statement[1], self._deadline)
 
     def ask(self, *statements: Statement) -> list[list[Row]]:
-        *found, clock = self._run((*statements, _CLOCK))
+        *found, clock = self._run((*statements, CLOCK))
         self.now = clock[0][0] + self._shift_s()
         return found
 
@@ -265,7 +265,7 @@ class PostgresCapStore(SqlCapStore):
         names = set(subjects)
         while True:
             locks = sorted(f"{self.namespace}:{name}" for name in (*names, *also))
-            first: list[Statement] = [(_LOCKS, (locks,)), (asked, tuple(subjects)), _CLOCK]
+            first: list[Statement] = [(LOCKS, (locks,)), (asked, tuple(subjects)), CLOCK]
             with self._begun(first) as (work, (_, rows, clock)):
                 roots = {root for _, root in rows}
                 # Locks are taken in one order or not at all: with somebody else's in hand, more
@@ -291,7 +291,7 @@ class PostgresCapStore(SqlCapStore):
         kinds = {"bytes": "BYTEA", "real": "DOUBLE PRECISION", "flat": ""}
         made = [(text.format(p=f"{self.namespace}_", **kinds), ()) for text in sql.SCHEMA]
         meta = [(self._text(_META[0]), ()), (self._text(_META[1]), (sql.VERSION,))]
-        lock = (self._text(_LOCKS), ([f"{self.namespace}:tables"],))
+        lock = (self._text(LOCKS), ([f"{self.namespace}:tables"],))
         with self._held(_CREATE_S) as (link, deadline):
             try:
                 link.begin([("SET LOCAL statement_timeout = 0", ()), lock], deadline)

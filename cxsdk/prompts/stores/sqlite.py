@@ -9,7 +9,6 @@ import random
 import sqlite3
 import threading
 import time
-import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,23 +18,19 @@ from urllib.parse import unquote, urlsplit
 from cxsdk import _fork
 from cxsdk.errors import ConfigurationError, StoreUnavailableError
 from cxsdk.prompts.stores import _statements as sql
+from cxsdk.prompts.stores._forks import at_forks, never_close
 from cxsdk.prompts.stores._sql import SqlCapStore
 from cxsdk.prompts.stores._work import Row, Statement, Work
 
 __all__ = ["SqliteCapStore"]
 
 _BUSY = (5, 6)  # SQLITE_BUSY, SQLITE_LOCKED
-_NAP_S = (0.0002, 0.001)
+NAP_S = (0.0002, 0.001)
 _KINDS = {"p": "", "bytes": "BLOB", "real": "REAL", "flat": "WITHOUT ROWID"}
 _FORK_S = 2.0
 """How long a fork waits for a decision under way, which takes that long on a sick disk only."""
 
 _EXAMPLE = "sqlite:///var/lib/shop/caps.db"
-
-_stores: weakref.WeakSet[SqliteCapStore] = weakref.WeakSet()
-_is_hooked = False
-_left: list[sqlite3.Connection] = []
-"""Connections that nobody may close in this process."""
 
 
 def _text(statement: str) -> str:
@@ -103,8 +98,7 @@ class SqliteCapStore(SqlCapStore):
         self._generation = _fork.current()
         self._is_inherited = False
         self._is_closed = False
-        _stores.add(self)
-        _hook()
+        at_forks(self)
 
     @classmethod
     def from_url(
@@ -144,11 +138,11 @@ class SqliteCapStore(SqlCapStore):
             connection = self._opened(deadline)
             if durable:
                 connection.execute("PRAGMA synchronous=FULL")
-            _begin(connection, deadline)
+            begin(connection, deadline)
             yield _Work(connection, self._time)
             connection.execute("COMMIT")
         except (sqlite3.Error, OSError) as error:
-            self._roll_back(keep=_is_busy(error))
+            self._roll_back(keep=is_busy(error))
             raise self._unavailable(error) from error
         except BaseException:
             self._roll_back(keep=True)
@@ -185,7 +179,7 @@ class SqliteCapStore(SqlCapStore):
             yield work
 
     def _unavailable(self, error: Exception) -> StoreUnavailableError:
-        if _is_busy(error):
+        if is_busy(error):
             return StoreUnavailableError(f"sqlite: others use {self.path}")
         words = error.strerror if isinstance(error, OSError) else str(error)
         return StoreUnavailableError(f"sqlite: {self.path}: {words}")
@@ -212,7 +206,7 @@ class SqliteCapStore(SqlCapStore):
         try:
             yield self._opened(time.monotonic() + self.timeout)
         except (sqlite3.Error, OSError) as error:
-            self._roll_back(keep=_is_busy(error))
+            self._roll_back(keep=is_busy(error))
             raise self._unavailable(error) from error
         finally:
             lock.release()
@@ -235,7 +229,7 @@ class SqliteCapStore(SqlCapStore):
             if self._file == self._found():
                 return connection
             # Moved away or replaced. Closing would remove the log of whatever is there now.
-            _keep(connection)
+            never_close(connection)
             self._connection = None
         self._connection = connection = self._connect()
         try:
@@ -276,7 +270,7 @@ class SqliteCapStore(SqlCapStore):
         if connection is None:
             return
         if self._file is not None and self._file != self._found():
-            _keep(connection)
+            never_close(connection)
             return
         with suppress(sqlite3.Error):
             connection.close()
@@ -302,7 +296,7 @@ class SqliteCapStore(SqlCapStore):
     def _begin_process(self) -> None:
         self._lock = threading.Lock()
         if self._connection is not None:
-            _keep(self._connection)
+            never_close(self._connection)
             self._connection, self._is_inherited = None, True
         self._generation = _fork.current()
 
@@ -316,21 +310,27 @@ class SqliteCapStore(SqlCapStore):
         return True
 
 
-def _is_busy(error: Exception) -> bool:
+def is_busy(error: BaseException) -> bool:
+    """
+    Say whether others are in the way.
+    """
     code = getattr(error, "sqlite_errorcode", None)
     return code is not None and code & 0xFF in _BUSY
 
 
-def _begin(connection: sqlite3.Connection, deadline: float) -> None:
+def begin(connection: sqlite3.Connection, deadline: float) -> None:
+    """
+    Begin a transaction that has the write lock, by *deadline* of the monotonic clock.
+    """
     # SQLite's own waiting sleeps longer each time, up to 100 ms, so that whoever came first is
     # served last; a transaction here takes a tenth of a millisecond.
     while True:
         try:
             connection.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
-            if not _is_busy(error) or time.monotonic() >= deadline:
+            if not is_busy(error) or time.monotonic() >= deadline:
                 raise
-            time.sleep(random.uniform(*_NAP_S))  # noqa: S311 - a nap
+            time.sleep(random.uniform(*NAP_S))  # noqa: S311 - a nap
         else:
             return
 
@@ -347,9 +347,9 @@ def _prepare(connection: sqlite3.Connection, deadline: float) -> None:
             (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
             break
         except sqlite3.OperationalError as error:
-            if not _is_busy(error) or time.monotonic() >= deadline:
+            if not is_busy(error) or time.monotonic() >= deadline:
                 raise
-            time.sleep(random.uniform(*_NAP_S))  # noqa: S311 - a nap
+            time.sleep(random.uniform(*NAP_S))  # noqa: S311 - a nap
     if mode != "wal":
         raise StoreUnavailableError(f"sqlite: the file system does not do WAL (got {mode})")
     connection.execute("PRAGMA synchronous=NORMAL")
@@ -359,7 +359,7 @@ def _prepare(connection: sqlite3.Connection, deadline: float) -> None:
     connection.execute("PRAGMA journal_size_limit=16777216")
     if _version(connection) == sql.VERSION:
         return
-    _begin(connection, deadline)
+    begin(connection, deadline)
     if _version(connection) == 0:
         for statement in sql.SCHEMA:
             connection.execute(statement.format(**_KINDS))
@@ -374,45 +374,3 @@ def _version(connection: sqlite3.Connection) -> int:
             f"sqlite: the file is of a newer cxsdk (tables {version}, known is {sql.VERSION})"
         )
     return int(version)
-
-
-def _keep(connection: sqlite3.Connection) -> None:
-    """
-    Never close *connection*, not even when this process ends.
-    """
-    import ctypes
-
-    _left.append(connection)
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
-
-
-def _hook() -> None:
-    """
-    Have open files closed for the moment of a fork.
-
-    SQLite keeps one list of open files and their locks per process, and POSIX does not hand locks
-    to a child. A child that opened a file which is on the inherited list would believe in locks
-    that it does not hold, and the next to come could truncate the log under it. So there must be
-    nothing on the list; see "How To Corrupt An SQLite Database File", 2.6. Where C code forks
-    without these hooks, the child refuses.
-    """
-    global _is_hooked
-    if _is_hooked or not hasattr(os, "register_at_fork"):
-        return
-    _is_hooked = True
-    held: list[SqliteCapStore] = []
-
-    def before() -> None:
-        held[:] = [store for store in list(_stores) if store._before_fork()]
-
-    def in_parent() -> None:
-        for store in held:
-            store._lock.release()
-        held.clear()
-
-    def in_child() -> None:
-        for store in held:
-            store._lock.release()
-        held.clear()
-
-    os.register_at_fork(before=before, after_in_parent=in_parent, after_in_child=in_child)

@@ -1,0 +1,3 @@
+"""
+cxsdk as a Django app: ``"cxsdk.integrations.django"`` in ``INSTALLED_APPS``.
+"""

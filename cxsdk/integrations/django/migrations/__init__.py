@@ -1,0 +1,3 @@
+"""
+Migrations of the cap store's tables.
+"""
