@@ -44,7 +44,7 @@ def database(alias, kind, name, **more):
     try:
         yield told
     finally:
-        with contextlib.suppress(AttributeError):
+        if hasattr(connections._connections, alias):  # of this thread
             connections[alias].close()
             del connections[alias]
         del connections.settings[alias]

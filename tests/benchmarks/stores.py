@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import cxsdk as cx
@@ -31,6 +32,7 @@ DAY = 86_400.0
 PROCESSES = 4
 Open = Callable[[Callable[[], float]], CapStore]
 _names = itertools.count()
+_databases: list[object] = []
 
 
 def request(customer: str) -> Request:
@@ -80,10 +82,47 @@ def places() -> Iterator[dict[str, Open]]:
             print(f"Redis is left out: {error}")
         found["memory"] = lambda clock: MemoryCapStore(time_s=lambda: time.time() + clock())
         try:
+            found |= in_django(path, None if "PostgreSQL" not in found else closers)
             yield found
         finally:
             for close in closers:
                 close()
+
+
+def in_django(folder: Path, closers: list[Callable[[], object]] | None) -> dict[str, Open]:
+    """
+    Return ways to open a store in each of Django's databases, over connections that stay and over
+    one for each call.
+    """
+    from django.core.management import call_command
+    from django.db import connections
+
+    from cxsdk.integrations.django.caps import DjangoCapStore
+    from tests.one_django import configured, database
+    from tests.prompts.cap_servers import PostgresDatabase
+
+    configured()
+    wal = {"init_command": "PRAGMA journal_mode=WAL"}
+    found: dict[str, Open] = {}
+    for kind, age in itertools.product(("SQLite", "PostgreSQL"), (60, 0)):
+        if kind == "SQLite":
+            name: object = folder / f"django-{age}.db"
+            added = database(f"sqlite-{age}", "sqlite3", name, CONN_MAX_AGE=age, OPTIONS=wal)
+        elif closers is None:
+            continue
+        else:
+            server = PostgresDatabase()
+            closers.append(server.close)
+            added = database(f"postgresql-{age}", "postgresql", server.name, CONN_MAX_AGE=age)
+        added.__enter__()  # for as long as the process
+        _databases.append(added)
+        alias = f"{kind.lower()}-{age}"
+        call_command("migrate", "cxsdk", database=alias, verbosity=0)
+        connections[alias].close()
+        found[f"Django, {kind}" + ("" if age else ", CONN_MAX_AGE=0")] = partial(
+            lambda alias, clock: DjangoCapStore(alias, timeout=5.0, shift_s=clock), alias
+        )
+    return found
 
 
 def timed(store: CapStore, customers: list[str], *, granted: bool) -> list[float]:
@@ -192,14 +231,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.stores", description=__doc__)
     parser.add_argument("--customers", type=int, default=3000, help="with a history")
     parser.add_argument("--decisions", type=int, default=1500, help="of each kind, timed")
-    parser.add_argument("--only", help="stores, by comma")
+    parser.add_argument("--only", help="what the names of stores begin with, by semicolon")
     given = parser.parse_args()
     head = ["store", "granted p50 (µs)", "p99", "denied p50 (µs)", "p99", "granted/s, 1 process"]
     head.append(f"granted/s, {PROCESSES} processes")
     print("| " + " | ".join(head) + " |\n|" + " --- |" * len(head))
     with places() as found:
         for name, open_store in found.items():
-            if not given.only or name in given.only.split(","):
+            if not given.only or name.startswith(tuple(given.only.split(";"))):
                 row = measure(name, open_store, given.customers, given.decisions)
                 print("| " + " | ".join(row) + " |", flush=True)
     print(f"\nthe engine without a store: p50 {engine(5000)} µs")

@@ -5,6 +5,7 @@ A connection of the cap store's own to a PostgreSQL server.
 from __future__ import annotations
 
 import select
+import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from types import MethodType
@@ -69,7 +70,8 @@ class PostgresLink(Link):
         Have the transaction begin with the first statement, in one go with it.
         """
         self.raw.deadline = deadline
-        limit = max(1, int(self._timeout * 1000))
+        # A little less than is left: what the server ends costs no connection.
+        limit = max(1, int((deadline - time.monotonic()) * 900))
         # For this transaction only: behind a pooler the next one is somebody else's.
         limits = (str(limit), str(limit), str(max(1000, 4 * limit)))
         self._first = (("BEGIN ISOLATION LEVEL READ COMMITTED", ()), (_LIMITS, limits))
@@ -84,8 +86,13 @@ class PostgresLink(Link):
         first, self._first = self._first, ()
         told = [(self._text(text), values) for text, values in (*first, *statements)]
         is_one_go = self._has_pipelines and len(told) > 1
-        with self.raw.pipeline() if is_one_go else nullcontext():
-            cursors = [self._execute(*each) for each in told]
+        try:
+            with self.raw.pipeline() if is_one_go else nullcontext():
+                cursors = [self._execute(*each) for each in told]
+        except self.errors as error:
+            if isinstance(error.__context__, StoreUnavailableError):
+                raise error.__context__ from None  # too late, and so in the middle of a pipeline
+            raise
         return cursors[len(first) :]
 
     def _execute(self, text: str, values: Sequence[Any]) -> Any:

@@ -12,7 +12,7 @@ from cxsdk.knowing import ErrorCode, Failed
 from cxsdk.lookup.providers._base import said
 from cxsdk.lookup.providers.call import AsyncCallableProvider, CallableProvider, Function
 
-__all__ = ["DjangoProvider"]
+__all__ = ["DjangoProvider", "tidy"]
 
 
 class DjangoProvider(CallableProvider):
@@ -20,7 +20,7 @@ class DjangoProvider(CallableProvider):
     A `CallableProvider` whose function reads Django's models. Called on worker threads, each of
     which has connections of its own that no request opens or closes; so they are looked after
     here: before and after each call, those that are broken or older than ``CONN_MAX_AGE`` are
-    closed. Query sets, also lazy ones, are read within the call. An object that does not exist
+    closed, unless they are in a transaction. Query sets, also lazy ones, are read within the call. An object that does not exist
     (``ObjectDoesNotExist``) is nothing, not a failure.
 
     Time limits are the database's: set ``connect_timeout`` and ``statement_timeout`` in
@@ -60,15 +60,28 @@ class DjangoProvider(CallableProvider):
 
     def _call(self, function: Function, identifier: str) -> Any:
         from django.core.exceptions import ObjectDoesNotExist
-        from django.db import close_old_connections
 
-        close_old_connections()
+        tidy()
         try:
             return _read(super()._call(function, identifier))
         except ObjectDoesNotExist:
             return None
         finally:
-            close_old_connections()
+            tidy()
+
+
+def tidy() -> None:
+    """
+    Close connections of this thread that are broken or older than ``CONN_MAX_AGE``.
+
+    As ``close_old_connections`` does, but not in the middle of a transaction, such as that of a
+    test which calls a provider by itself.
+    """
+    from django.db import connections
+
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
 
 
 def _read(told: Any) -> Any:

@@ -313,15 +313,7 @@ class SqlProvider(Provider):
 
     def _trouble(self, error: Exception) -> ProviderError:
         # Words of a database quote what it was asked, ids included: only codes are told.
-        driver = getattr(error, "orig", None) or error
-        state = str(getattr(driver, "sqlstate", None) or getattr(driver, "pgcode", None) or "")
-        number = getattr(driver, "sqlite_errorcode", None)
-        if number is not None:
-            state = getattr(driver, "sqlite_errorname", "")
-            code = _SQLITE.get(number & 0xFF, ErrorCode.GENERAL)
-        else:
-            code = _meaning(error, driver, state)
-        words = f"{called(driver)} {state}".strip()
+        code, words = code_of(error, getattr(error, "orig", None) or error)
         return ProviderError(code, f"{self.name}: {words}")
 
     def close(self) -> None:
@@ -334,7 +326,24 @@ class SqlProvider(Provider):
             engine.dispose()
 
 
-def _meaning(error: Exception, driver: BaseException, state: str) -> ErrorCode:
+def code_of(error: BaseException, driver: BaseException) -> tuple[ErrorCode, str]:
+    """
+    Return what an error of a database means, and its names.
+
+    Args:
+        driver: the error below it.
+    """
+    state = str(getattr(driver, "sqlstate", None) or getattr(driver, "pgcode", None) or "")
+    number = getattr(driver, "sqlite_errorcode", None)
+    if number is not None:
+        state = getattr(driver, "sqlite_errorname", "")
+        code = _SQLITE.get(number & 0xFF, ErrorCode.GENERAL)
+    else:
+        code = _meaning(error, driver, state)
+    return code, f"{called(driver)} {state}".strip()
+
+
+def _meaning(error: BaseException, driver: BaseException, state: str) -> ErrorCode:
     if state in _TIME_STATES or isinstance(driver, TimeoutError):
         return ErrorCode.DEADLINE_EXCEEDED
     if state.startswith("28") or state == "42501":

@@ -72,7 +72,6 @@ def kind(request):
 @pytest.fixture
 def places(tmp_path, request):
     """Make aliases of migrated, empty databases, with settings of the test's own."""
-
     with contextlib.ExitStack() as stack:
 
         def make(kind, **more):

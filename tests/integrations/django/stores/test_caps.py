@@ -5,6 +5,7 @@ The cap store in Django's databases keeps what the Protocol promises.
 from __future__ import annotations
 
 import contextlib
+from typing import ClassVar
 
 import pytest
 
@@ -16,7 +17,7 @@ from tests.one_django import database
 class _OnDjango(CapStoreConformance):
     __test__ = False
     kind = ""
-    more = {}
+    more: ClassVar = {}
     timeout = None
 
     @pytest.fixture(autouse=True)
@@ -44,15 +45,17 @@ class TestOnSqlite(_OnDjango):
 class TestOnSqliteWithItsLog(TestOnSqlite):
     """The same in WAL mode, over connections that stay."""
 
-    more = {"CONN_MAX_AGE": 60, "OPTIONS": {"init_command": "PRAGMA journal_mode=WAL"}}
+    more: ClassVar = {"CONN_MAX_AGE": 60, "OPTIONS": {"init_command": "PRAGMA journal_mode=WAL"}}
 
 
 class TestOnPostgres(_OnDjango):
     __test__ = True
     kind = "postgresql"
-    more = {"PASSWORD": "s3cret"}
+    more: ClassVar = {"PASSWORD": "s3cret"}
     timeout = 2.0
     secrets = ("s3cret",)
+    # Each decision connects, as CONN_MAX_AGE of 0 says.
+    race_processes, race_customers, race_quota = 8, 110, 100
 
     def make_broken_stores(self):
         made = []
@@ -66,4 +69,5 @@ class TestOnPostgres(_OnDjango):
 class TestOnPostgresThatStays(TestOnPostgres):
     """The same over connections that stay."""
 
-    more = {"PASSWORD": "s3cret", "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+    race_processes, race_customers, race_quota = 16, 330, 300
+    more: ClassVar = {"PASSWORD": "s3cret", "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
