@@ -292,8 +292,8 @@ class PromptOptions:
     """Prompts made in code, beside those of *files*."""
 
     store: str | CapStore = ""
-    """``sqlite:///path``, ``postgresql://…``, ``redis://…``, ``memory:`` or a `CapStore`; empty: an
-    SQLite file beside the spool."""
+    """``sqlite:///path``, ``postgresql://…``, ``redis://…``, ``django:alias``, ``memory:`` or a
+    `CapStore`; empty: an SQLite file beside the spool."""
 
     keys: tuple[bytes, ...] = attrs.field(
         default=(), repr=False, converter=_keys, validator=_secrets

@@ -12,10 +12,11 @@ import itertools
 import multiprocessing
 import os
 import platform
+import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -102,18 +103,21 @@ def in_django(folder: Path, closers: list[Callable[[], object]] | None) -> dict[
     from tests.prompts.cap_servers import PostgresDatabase
 
     configured()
-    wal = {"init_command": "PRAGMA journal_mode=WAL"}
     found: dict[str, Open] = {}
     for kind, age in itertools.product(("SQLite", "PostgreSQL"), (60, 0)):
         if kind == "SQLite":
-            name: object = folder / f"django-{age}.db"
-            added = database(f"sqlite-{age}", "sqlite3", name, CONN_MAX_AGE=age, OPTIONS=wal)
+            name = folder / f"django-{age}.db"
+            with closing(sqlite3.connect(name)) as connection:
+                connection.execute("PRAGMA journal_mode=WAL")
+            added = database(f"sqlite-{age}", "sqlite3", name, CONN_MAX_AGE=age)
         elif closers is None:
             continue
         else:
             server = PostgresDatabase()
             closers.append(server.close)
-            added = database(f"postgresql-{age}", "postgresql", server.name, CONN_MAX_AGE=age)
+            prepared = {"server_side_binding": True, "prepare_threshold": 5} if age else {}
+            told = {"CONN_MAX_AGE": age, "OPTIONS": prepared}
+            added = database(f"postgresql-{age}", "postgresql", server.name, **told)
         added.__enter__()  # for as long as the process
         _databases.append(added)
         alias = f"{kind.lower()}-{age}"

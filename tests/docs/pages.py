@@ -55,7 +55,14 @@ class Page:
         """
         Return the blocks that are to be run.
         """
-        return [b for b in self.blocks if b.language == "python" and "no-run" not in b.flags]
+        elsewhere = {"no-run", "in-django"}
+        return [b for b in self.blocks if b.language == "python" and not elsewhere & {*b.flags}]
+
+    def in_django(self) -> list[Block]:
+        """
+        Return the blocks that are to be run in a Django project.
+        """
+        return [b for b in self.blocks if b.language == "python" and "in-django" in b.flags]
 
     def prose(self) -> str:
         """

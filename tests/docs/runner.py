@@ -7,6 +7,8 @@ How is said by a comment at the top of the page::
     <!-- docs: capture, refuses consent -->  the same; the page shows a refusal on purpose
     <!-- docs: collector -->  against a real collector instead of http://127.0.0.1:4180
     <!-- docs: pytest -->     all blocks together are a test module, run by pytest
+
+Blocks that say ``in-django`` in their fence run together, in a project of `tests.docs.project`.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from cxsdk import _default
 from cxsdk.collector import Collector
 from cxsdk.testing import capture
 from tests.docs.pages import Page
+from tests.docs.project import run_in_django
 
 __all__ = ["SHOWN_URL", "run"]
 
@@ -38,6 +41,8 @@ def run(page: Page, folder: Path) -> dict[str, Any]:
     if page.mode == "pytest":
         _run_as_tests(page, folder)
         return {}
+    if page.in_django():
+        run_in_django([(block.line, block.text) for block in page.in_django()], page.name, folder)
     namespace: dict[str, Any] = {"__name__": "__docs__", "__file__": str(folder / "page.py")}
     before = signal.getsignal(signal.SIGTERM)
     with _surroundings(page.mode) as url:

@@ -17,6 +17,7 @@ from sqlalchemy.pool import NullPool
 import cxsdk as cx
 from cxsdk.outbox.table import create_table
 from cxsdk.testing.faults import FaultCollector
+from tests import one_django
 
 HOST = os.environ.get("PGHOST", "127.0.0.1")
 PORT = os.environ.get("PGPORT", "5432")
@@ -148,28 +149,10 @@ def database(kind, tmp_path, request):
 @pytest.fixture(scope="session")
 def django(tmp_path_factory):
     """Django with a database of each kind, by the kind's name; nothing connects yet."""
-    import django
-    from django.conf import settings
-
-    engine = "django.db.backends."
-    settings.configure(
-        INSTALLED_APPS=["cxsdk.outbox.django"],
-        DATABASES={
-            "default": {"ENGINE": f"{engine}sqlite3", "NAME": ":memory:"},
-            "sqlite": {
-                "ENGINE": f"{engine}sqlite3",
-                "NAME": str(tmp_path_factory.mktemp("django") / "host.db"),
-            },
-            "postgresql": {
-                "ENGINE": f"{engine}postgresql",
-                "HOST": HOST,
-                "PORT": PORT,
-                "USER": USER,
-            },
-        },
-    )
-    django.setup()
-    return django
+    path = tmp_path_factory.mktemp("django") / "host.db"
+    added = one_django.database
+    with added("sqlite", "sqlite3", path), added("postgresql", "postgresql", ""):
+        yield one_django.configured()
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ class Site:
         from django.db import connections
 
         self.alias, self.connections = alias, connections
-        call_command("migrate", database=alias, verbosity=0)
+        call_command("migrate", "cxsdk_outbox", database=alias, verbosity=0)
         self.execute("CREATE TABLE orders (id INTEGER)")
 
     def execute(self, statement):

@@ -39,13 +39,15 @@ class PostgresLink(Link):
     old_rows = PostgresCapStore.old_rows
     _first: tuple[Statement, ...] = ()
     _has_pipelines = False
+    _is_bounded = False
 
     def _options(self, options: dict[str, Any]) -> dict[str, Any]:
         options.pop("pool", None)  # a connection that somebody else gets next
         return options
 
     def _prepare(self, raw: Any) -> None:
-        if hasattr(raw, "pgconn"):  # psycopg 3; its predecessor waits as long as it takes
+        self._is_bounded = hasattr(raw, "pgconn")  # psycopg 3; 2 waits as long as it takes
+        if self._is_bounded:
             import psycopg
 
             from cxsdk._postgres import Connection
@@ -69,7 +71,8 @@ class PostgresLink(Link):
         """
         Have the transaction begin with the first statement, in one go with it.
         """
-        self.raw.deadline = deadline
+        if self._is_bounded:
+            self.raw.deadline = deadline
         # A little less than is left: what the server ends costs no connection.
         limit = max(1, int((deadline - time.monotonic()) * 900))
         # For this transaction only: behind a pooler the next one is somebody else's.

@@ -225,11 +225,11 @@ class OrmProvider(Provider):
         with _limited(rows.db, left(request, self.name)):
             for identifier, value in values.items():
                 try:
-                    mine = rows.filter(**{said.customer: value})
+                    mine = rows.filter(**{said.customer: value})[: most + 1]
                 except _NOBODYS:
                     continue
                 # 1_7 and 17 are one number, A and a one text to some collations: not one customer.
-                own = [row for row in mine[: most + 1] if str(row[0]) == str(value)]
+                own = [row for row in _told(mine) if str(row[0]) == str(value)]
                 found[identifier] = self._answer(section, own, most)
         return found
 
@@ -248,6 +248,13 @@ class OrmProvider(Provider):
         if len(records) > 1:
             return self._failed(section, ErrorCode.PARSE_ERROR, "more than one row")
         return Found(items[0], as_of) if items else None
+
+
+def _told(rows: Any) -> list[Any]:
+    try:
+        return list(rows)
+    except OverflowError:  # of SQLite's driver, about an id in more digits than a column has
+        return []
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import shutil
+import sqlite3
 
 import psycopg
 import pytest
@@ -74,11 +75,14 @@ def places(tmp_path, request):
     """Make aliases of migrated, empty databases, with settings of the test's own."""
     with contextlib.ExitStack() as stack:
 
-        def make(kind, **more):
+        def make(kind, *, wal=False, **more):
             number = next(_numbers)
             if kind == "sqlite3":
                 template = request.getfixturevalue("migrated_file")
                 name = shutil.copy(template, tmp_path / f"caps-{number}.db")
+                if wal:  # the file keeps it
+                    with contextlib.closing(sqlite3.connect(name)) as connection:
+                        connection.execute("PRAGMA journal_mode=WAL")
             else:
                 name = request.getfixturevalue("migrated_server").name
                 empty(name)

@@ -45,7 +45,7 @@ class TestOnSqlite(_OnDjango):
 class TestOnSqliteWithItsLog(TestOnSqlite):
     """The same in WAL mode, over connections that stay."""
 
-    more: ClassVar = {"CONN_MAX_AGE": 60, "OPTIONS": {"init_command": "PRAGMA journal_mode=WAL"}}
+    more: ClassVar = {"CONN_MAX_AGE": 60, "wal": True}
 
 
 class TestOnPostgres(_OnDjango):

@@ -96,9 +96,8 @@ def test_a_host_that_has_written_keeps_sqlite_for_itself(places, make):
 
 def test_a_host_that_reads_does_not_stop_decisions_with_a_log(places, make):
     """In WAL mode; without it nobody commits while somebody reads in a transaction."""
-    wal = {"init_command": "PRAGMA journal_mode=WAL"}
-    for more, is_stopped in (({"OPTIONS": wal}, False), ({}, True)):
-        alias = places("sqlite3", **more)
+    for wal, is_stopped in ((True, False), (False, True)):
+        alias = places("sqlite3", wal=wal)
         store = make(alias)
         with transaction.atomic(using=alias):
             assert not OptedOut.objects.using(alias).exists()
