@@ -72,7 +72,10 @@ class Link(abc.ABC):
                 return
             self.close()
         if self._attempt is None:
-            self._attempt = Attempt(self._make)
+            try:
+                self._attempt = Attempt(self._make)
+            except RuntimeError as error:  # the interpreter is going down
+                raise StoreUnavailableError(f"django: {error}") from None
         attempt = self._attempt
         if not attempt.wait(deadline):
             # It goes on; a later call finds it made or failed.
@@ -88,7 +91,9 @@ class Link(abc.ABC):
     def _make(self) -> _Made:
         wrapper = connections.create_connection(self._alias)
         told = wrapper.settings_dict
-        wrapper.settings_dict = {**told, "OPTIONS": self._options(dict(told["OPTIONS"]))}
+        options = self._options(dict(told["OPTIONS"]))
+        # Transactions are begun here, also where the host has Django begin them.
+        wrapper.settings_dict = {**told, "AUTOCOMMIT": True, "OPTIONS": options}
         wrapper.inc_thread_sharing()
         made = _Made(wrapper)
         try:

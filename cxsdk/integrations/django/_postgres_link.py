@@ -64,8 +64,11 @@ class PostgresLink(Link):
             return True
         # At rest a server has nothing to say but goodbye.
         poll = select.poll()
-        poll.register(self.raw.fileno(), select.POLLIN)
-        return bool(poll.poll(0))
+        try:
+            poll.register(self.raw.fileno(), select.POLLIN)
+            return bool(poll.poll(0))
+        except self.errors:
+            return True
 
     def begin(self, deadline: float, locks: Sequence[str], *, durable: bool) -> None:
         """
