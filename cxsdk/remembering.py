@@ -23,7 +23,8 @@ class LinkResult:
     applied: bool
     reason: str = ""
     """Empty, or a code: ``same``, ``already_linked``, ``other_customer``, ``junk_id``,
-    ``too_many``, ``not_linked``, or why the event was dropped."""
+    ``too_many``, ``not_linked``, why the event was dropped, or ``waits``: it is applied when the
+    host's transaction commits."""
 
     detail: str = ""
     """In words, what to do about it."""

@@ -61,6 +61,10 @@ class Accepted:
     durable: bool
     """True: on disk (or in a mapped file) and safe from the death of the process."""
 
+    waits: bool = False
+    """True: it is kept when the host's transaction commits, and was never said if that is rolled
+    back."""
+
 
 @attrs.define(slots=True)
 class Dropped:

@@ -8,7 +8,26 @@ import contextlib
 import os
 
 ENGINE = "django.db.backends."
-APPS = ["cxsdk.outbox.django", "cxsdk.integrations.django"]
+APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "cxsdk.outbox.django",
+    "cxsdk.integrations.django",
+]
+TEMPLATES = {
+    "BACKEND": "django.template.backends.django.DjangoTemplates",
+    "APP_DIRS": True,
+    "OPTIONS": {
+        "context_processors": [
+            "django.template.context_processors.request",
+            "django.contrib.auth.context_processors.auth",
+            "django.contrib.messages.context_processors.messages",
+        ]
+    },
+}
 SERVER = {
     "HOST": os.environ.get("PGHOST", "127.0.0.1"),
     "PORT": os.environ.get("PGPORT", "5432"),
@@ -25,7 +44,11 @@ def configured():
         settings.configure(
             SECRET_KEY="a key of the tests",
             USE_TZ=True,
+            ALLOWED_HOSTS=["*"],
             INSTALLED_APPS=APPS,
+            ROOT_URLCONF="tests.integrations.django.urls",
+            PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
+            TEMPLATES=[TEMPLATES],
             DATABASES={"default": {"ENGINE": f"{ENGINE}sqlite3", "NAME": ":memory:"}},
         )
         django.setup()

@@ -67,6 +67,7 @@ REASONS: dict[str, str] = {
     "too_large": "larger than capture.max_event_bytes also after shortening; keep attributes small",
     "processor": "a processor of the team's own returned None, or failed (fail closed)",
     "spool_full": "neither disk nor memory had room; look at free space and at the collector",
+    "rolled_back": "the host's transaction was rolled back: it was never said; immediate=True does not wait",
     "outbox": "the host's database did not take the row; most often the table is missing",
     "disabled": "CXSDK_DISABLED, or the spool mode is off",
     "closed": "the verb ran after cx.close()",

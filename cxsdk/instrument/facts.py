@@ -4,7 +4,7 @@ Facts that verbs record: from keyword arguments to the wire form of a family.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from cxsdk.instrument.interaction import Interaction, ambient_customer
 from cxsdk.instrument.nothing import NoInteraction
 from cxsdk.pipeline.draft import Draft
 from cxsdk.pipeline.plain import plain
+from cxsdk.pipeline.waiting import WaitingCapture, commits
 from cxsdk.scope import NOBODY, Scope, Who, current_interaction, current_scope, is_other
 from cxsdk.typing import Accepted, Dropped
 
@@ -138,6 +139,35 @@ class Fact:
         Hand the draft to capture; return `Accepted` or `Dropped`.
         """
         return self.capture.fact(self.draft, self.said, self.purposes)
+
+    def settle(
+        self,
+        *,
+        immediate: bool,
+        veto: Callable[[], str] | None = None,
+        then: Callable[[Accepted | Dropped], object] | None = None,
+    ) -> Accepted | Dropped:
+        """
+        Like `capture_it`, but where the host is in a transaction that is told of in
+        `cxsdk.pipeline.waiting`, at its commit.
+
+        Args:
+            immediate: True: do not wait.
+
+            veto: asked right before; what it returns drops the event.
+
+            then: gets what became of it.
+        """
+        if commits and not immediate and self.capture.can_wait:
+            for each in commits:
+                if each.is_open():
+                    waiting = WaitingCapture(self.capture, each, veto, then)
+                    return waiting.fact(self.draft, self.said, self.purposes)
+        why = "" if veto is None else veto()
+        result = Dropped(why) if why else self.capture_it()
+        if then is not None:
+            then(result)
+        return result
 
 
 def _mapping(value: Any, field: str) -> Mapping[str, Any]:

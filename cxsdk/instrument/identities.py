@@ -14,7 +14,7 @@ from cxsdk.errors import InvalidEventError
 from cxsdk.instrument.base import Base, Result, verb
 from cxsdk.instrument.facts import Fact
 from cxsdk.scope import as_purposes
-from cxsdk.typing import Accepted, Dropped
+from cxsdk.typing import Accepted
 
 if TYPE_CHECKING:
     from cxsdk.events.model import Event
@@ -36,6 +36,7 @@ _WHY = {
     "other_customer": "it was absorbed by another customer; unlink it from that one first",
     "too_many": "fifty ids of one customer are a mistake of somebody's",
     "not_linked": "no such link is known here; collectors are told all the same",
+    "waits": "it is applied when the host's transaction commits",
 }
 
 _NEVER_SAID = frozenset({"internal", "invalid", "no_customer"})
@@ -67,6 +68,7 @@ class Identities(Base):
         traits: Mapping[str, Any] | None = None,
         at: datetime | None = None,
         key: str | None = None,
+        immediate: bool = False,
     ) -> Result:
         """
         Say that a visitor is this customer (a login, a sign-up).
@@ -80,6 +82,8 @@ class Identities(Base):
             assurance: ``claimed``, ``authenticated`` or ``verified``.
 
             traits: names to text, numbers or flags; redacted.
+
+            immediate: as for `promise`.
         """
         fact = Fact(
             capture,
@@ -96,10 +100,12 @@ class Identities(Base):
             assurance=assurance,
             traits=dict(traits) if traits else None,
         )
-        result = fact.capture_it()
-        if isinstance(result, Accepted) and capture.memory is not None:
-            capture.memory.identified(fact.draft.known, str(customer))
-        return result
+
+        def then(result: Result) -> None:
+            if isinstance(result, Accepted) and capture.memory is not None:
+                capture.memory.identified(fact.draft.known, str(customer))
+
+        return fact.settle(immediate=immediate, then=then)
 
     def link(
         self,
@@ -110,6 +116,7 @@ class Identities(Base):
         assurance: str | None = None,
         at: datetime | None = None,
         key: str | None = None,
+        immediate: bool = False,
     ) -> LinkResult:
         """
         Say that two customer ids are one customer; from now on a lookup of either finds both.
@@ -124,6 +131,8 @@ class Identities(Base):
                 another already is refused: unlink it first.
 
             reason: a token, such as ``duplicate_account``.
+
+            immediate: as for `promise`.
         """
 
         def apply(memory: Any, one: Any, other: Any) -> str:
@@ -131,7 +140,7 @@ class Identities(Base):
             return refusal
 
         more = {"reason": reason, "assurance": assurance, "at": at, "key": key}
-        return self._link("linked", keep, absorb, apply, more)
+        return self._link("linked", keep, absorb, apply, {**more, "immediate": immediate})
 
     def unlink(
         self,
@@ -141,6 +150,7 @@ class Identities(Base):
         reason: str | None = None,
         at: datetime | None = None,
         key: str | None = None,
+        immediate: bool = False,
     ) -> LinkResult:
         """
         Take back a `link`: the two ids are two customers again. What was seen meanwhile stays
@@ -150,12 +160,15 @@ class Identities(Base):
             keep, absorb: as they were linked.
 
             reason: a token, such as ``wrong_match``.
+
+            immediate: as for `promise`.
         """
 
         def apply(memory: Any, _: Any, other: Any) -> str:
             return "" if memory.unlink(other) else "not_linked"
 
-        return self._link("unlinked", keep, absorb, apply, {"reason": reason, "at": at, "key": key})
+        more = {"reason": reason, "at": at, "key": key, "immediate": immediate}
+        return self._link("unlinked", keep, absorb, apply, more)
 
     def _link(
         self,
@@ -169,6 +182,8 @@ class Identities(Base):
 
         done = _Done()
         result = self._say_link(op, keep, absorb, apply, more, done)
+        if isinstance(result, Accepted) and result.waits:
+            return LinkResult(True, "waits", _WHY["waits"], result.id)
         if done.is_asked:
             event = result.id if isinstance(result, Accepted) else ""
             return LinkResult(not done.why, done.why, _WHY.get(done.why, ""), event)
@@ -200,11 +215,14 @@ class Identities(Base):
             reason=more.get("reason"),
             assurance=more.get("assurance"),
         )
-        if capture.memory is not None:
+
+        def veto() -> str:
+            if capture.memory is None:
+                return ""
             done.why, done.is_asked = apply(capture.memory, (keep, one), (absorb, other)), True
-            if done.why in _NO_EVENT:
-                return Dropped(done.why, _WHY[done.why])
-        return fact.capture_it()
+            return done.why if done.why in _NO_EVENT else ""
+
+        return fact.settle(immediate=more["immediate"], veto=veto)
 
     @verb
     def _erasure(self, capture: Capture, customer: Any, anonymous: str | None) -> Result:
@@ -231,6 +249,7 @@ class Identities(Base):
         policy_version: str | None = None,
         at: datetime | None = None,
         key: str | None = None,
+        immediate: bool = False,
     ) -> Result:
         """
         Record what the customer agreed to; it holds for later events of this process.
@@ -241,6 +260,8 @@ class Identities(Base):
             state: ``granted``, ``denied``, ``unknown`` or ``pending``.
 
             purposes: what it was said for, as tokens.
+
+            immediate: as for `promise`. A denial is heeded at once in any case.
         """
         fact = Fact(capture, "identity", "consent_changed", customer=customer, at=at, key=key)
         block: dict[str, Any] = {"state": state}
@@ -249,9 +270,15 @@ class Identities(Base):
         if policy_version is not None:
             block["policy_version"] = policy_version
         fact.put(identity_id=fact.draft.id, op="consent_changed", consent=block)
-        result = fact.capture_it()
-        if isinstance(result, Accepted) or result.reason not in _NEVER_SAID:
-            # A denial holds also where there was no room to record it.
+
+        def then(result: Result) -> None:
+            if isinstance(result, Accepted) or result.reason not in _NEVER_SAID:
+                # A denial holds also where there was no room to record it.
+                self._consent_said(capture, fact.draft.known, state)
+
+        result = fact.settle(immediate=immediate, then=then)
+        if state == "denied" and isinstance(result, Accepted) and result.waits:
+            # A no is heeded at once, a yes only once it is committed.
             self._consent_said(capture, fact.draft.known, state)
         return result
 

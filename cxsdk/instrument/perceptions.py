@@ -107,6 +107,7 @@ class Perceptions(Base):
         refs: Mapping[str, Any] | None = None,
         attributes: Mapping[str, Any] | None = None,
         time_precision: str | None = None,
+        immediate: bool = False,
     ) -> Result:
         """
         Record what the customer did after, and because of, an experience.
@@ -122,6 +123,8 @@ class Perceptions(Base):
             via: ``direct``, ``partner``, ``regulator``, ``public_review``, ``social``.
 
             text: the customer's words; redacted.
+
+            immediate: as for `promise`.
 
         The other arguments are those of `feedback`.
         """
@@ -139,4 +142,4 @@ class Perceptions(Base):
             time_precision=time_precision,
         )
         fact.own(attributes, refs)
-        return fact.capture_it()
+        return fact.settle(immediate=immediate)

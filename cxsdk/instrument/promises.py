@@ -40,11 +40,19 @@ class CommitmentHandle:
     once: the same ending said twice is one event.
     """
 
-    def __init__(self, owner: Promises, key: str, customer: Any, tz: str | None) -> None:
+    def __init__(
+        self,
+        owner: Promises,
+        key: str,
+        customer: Any,
+        tz: str | None,
+        immediate: bool = False,  # noqa: FBT001, FBT002 - made by `commitment` only
+    ) -> None:
         self._owner = owner
         self._key = key
         self._customer = customer
         self._tz = tz
+        self._immediate = immediate
 
     def kept(self, *, at: datetime | None = None, late_by: float | None = None) -> Result:
         """
@@ -105,13 +113,21 @@ class CommitmentHandle:
             at=at,
             due=(due_at, due_date, window, None),
             facts={"reason": reason, "revision": revision},
+            immediate=self._immediate,
         )
 
     def _say(
         self, state: str, *, at: datetime | None, late_by: float | None = None, **facts: Any
     ) -> Result:
         return self._owner._commitment_event(
-            self._key, state, self._customer, self._tz, at=at, late_by=late_by, facts=facts
+            self._key,
+            state,
+            self._customer,
+            self._tz,
+            at=at,
+            late_by=late_by,
+            facts=facts,
+            immediate=self._immediate,
         )
 
 
@@ -140,6 +156,7 @@ class Promises(Base):
         at: datetime | None = None,
         refs: Mapping[str, Any] | None = None,
         attributes: Mapping[str, Any] | None = None,
+        immediate: bool = False,
     ) -> Result:
         """
         Record a promise, so that it is remembered until kept, broken, expired or cancelled.
@@ -160,6 +177,9 @@ class Promises(Base):
             by: who promised; the company by default.
 
             value: a pair such as ``("19.90", "EUR")``.
+
+            immediate: True: also inside of a transaction of the host's that an integration knows
+                of, and whether or not it commits. Elsewhere it makes no difference.
         """
         fact = Fact(capture, "commitment", "made", customer=customer, at=at, key=key, role="made.")
         fact.put(
@@ -175,10 +195,10 @@ class Promises(Base):
         )
         _zone(fact, tz)
         fact.own(attributes, refs)
-        return fact.capture_it()
+        return fact.settle(immediate=immediate)
 
     def commitment(
-        self, key: str, *, customer: Any = None, tz: str | None = None
+        self, key: str, *, customer: Any = None, tz: str | None = None, immediate: bool = False
     ) -> CommitmentHandle:
         """
         Return the promise made under *key*, here or in any other process, to say what became
@@ -188,8 +208,10 @@ class Promises(Base):
             key: the key given to `promise`.
 
             customer: whom it was made to; else the scope's.
+
+            immediate: as for `promise`.
         """
-        return CommitmentHandle(self, key, customer, tz)
+        return CommitmentHandle(self, key, customer, tz, immediate)
 
     @verb
     def _commitment_event(
@@ -204,6 +226,7 @@ class Promises(Base):
         late_by: float | None = None,
         due: tuple[Any, Any, Any, Any] = (None, None, None, None),
         facts: Mapping[str, Any] | None = None,
+        immediate: bool = False,
     ) -> Result:
         key = id_text(key, "commitment.key")
         fact = Fact(
@@ -219,7 +242,7 @@ class Promises(Base):
         fact.put(commitment_id=key, state=state, lateness_ms=late_ms, **(facts or {}))
         fact.put(**due_wire(*due))
         _zone(fact, tz)
-        return fact.capture_it()
+        return fact.settle(immediate=immediate)
 
     @verb
     def problem(

@@ -14,7 +14,15 @@ import attrs
 
 from cxsdk.errors import ConfigurationError
 
-__all__ = ["METHODS", "Rule", "Rules", "as_interaction", "is_decorated", "touchpoint_of"]
+__all__ = [
+    "METHODS",
+    "Rule",
+    "Rules",
+    "as_interaction",
+    "is_decorated",
+    "is_marked",
+    "touchpoint_of",
+]
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "WEBSOCKET")
 """What a rule is about where it does not say; never HEAD and OPTIONS, which nobody sees."""
@@ -184,6 +192,13 @@ def is_decorated(view: Any) -> bool:
     Say whether *view*, or what it wraps, is decorated with ``cx.interaction``.
     """
     return getattr(view, _DECORATED, False) is True
+
+
+def is_marked(view: Any) -> bool:
+    """
+    Say whether *view*, or what it wraps, is marked with `as_interaction`.
+    """
+    return getattr(view, _MARK, None) is not None
 
 
 def as_interaction(touchpoint: str | None = None, **facts: Any) -> Callable[[F], F]:

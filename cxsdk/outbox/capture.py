@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from cxsdk._ledger import Ledger
 from cxsdk.errors import OutboxError
 from cxsdk.outbox.host import Host
 from cxsdk.outbox.row import Row
@@ -15,6 +14,7 @@ from cxsdk.pipeline.draft import Draft
 from cxsdk.pipeline.encode import Encoder
 from cxsdk.pipeline.loss import Losses
 from cxsdk.pipeline.short import ShortWay
+from cxsdk.pipeline.waiting import LateBooks, unoffered
 from cxsdk.typing import Dropped, Lane, Shed
 
 __all__ = ["TransactionCapture", "UnnumberedEncoder"]
@@ -55,34 +55,6 @@ class UnnumberedEncoder(Encoder):
         return wire
 
 
-class _Books(Ledger):
-    """
-    The client's ledger, for events that may yet be rolled back: only a refusal is final.
-
-    What was written counts as offered when the relay hands it to the spool.
-    """
-
-    def __init__(self, books: Ledger) -> None:
-        self._books = books
-
-    def refuse(self, reason: str) -> None:
-        """
-        Count one event that was offered and not accepted.
-        """
-        self._books.offered.add()
-        self._books.refuse(reason)
-
-    def note(self, what: str, count: int = 1) -> None:
-        """
-        Count something worth a look.
-        """
-        self._books.note(what, count)
-
-
-def _unoffered() -> int:
-    return 0
-
-
 def _past_the_transaction(*_: Any) -> bool:
     raise OutboxError("an event of a transaction was on its way to the spool")
 
@@ -101,6 +73,8 @@ class TransactionCapture(Capture):
         on_commit: called once for each event that was written, when it is committed.
     """
 
+    can_wait = False  # it does, in the host's own database
+
     def __init__(
         self, main: Capture, encoder: UnnumberedEncoder, host: Host, on_commit: Any
     ) -> None:
@@ -110,8 +84,8 @@ class TransactionCapture(Capture):
         self._main = main
         self._host = host
         self._on_commit = on_commit
-        self._ledger = _Books(main._ledger)
-        self._offer = _unoffered
+        self._ledger = LateBooks(main._ledger)
+        self._offer = unoffered
         self._is_plain = False
         self._append = _past_the_transaction
         # Made last: it keeps what it needs of the above.

@@ -64,6 +64,8 @@ class Capture:
         on_withdrawal: called with the tag of a customer who withdrew consent; must not block.
     """
 
+    can_wait = True
+
     def __init__(
         self,
         settings: Settings,
@@ -100,9 +102,8 @@ class Capture:
         self._next = {lane: counter.__next__ for lane, counter in self._counters.items()}
         self._next_bulk = self._next["bulk"]
         # True: every interaction is looked at by consent or sampling, not only the unusual ones.
-        default = settings.privacy.consent
+        self._default = default = settings.privacy.consent
         self._is_careful = self._sampler.is_on or self.gate.basis_is_consent or default == "denied"
-        self._default = default
         self._words = self.gate.words
         self._most_bytes = settings.capture.max_event_bytes
         self.processors = list(processors)
@@ -240,7 +241,6 @@ class Capture:
         Capture a fact of any family; its model checks every field.
         """
         self._offer()
-        late = False
         try:
             refusal = self._admit_fact(draft, said)
             if refusal is not None:
@@ -251,16 +251,25 @@ class Capture:
             event = process(self.encoder.fact(draft, said, state), self.processors, self._ledger)
             if event is None:
                 return self._drop("processor")
+        except Exception as error:
+            return self._failed(error, draft, late=False)
+        return self._checked(draft, said, state, event)
+
+    def _checked(
+        self, draft: Draft, said: str | None, state: str, event: Any
+    ) -> Accepted | Dropped:
+        """
+        Give the event of a fact its place in the lane's count, and keep it.
+        """
+        try:
             lane: Lane = "vital" if draft.is_vital else "bulk"
             seq = self._next[lane]()
-            late = True
             payload = self.encoder.finish(event, seq)
             if len(payload) > self._most_bytes:
                 shorten_fact(draft)
                 # Processed again: what the team's processors take away must not come back.
-                event = process(
-                    self.encoder.fact(draft, said, state), self.processors, self._ledger
-                )
+                again = self.encoder.fact(draft, said, state)
+                event = process(again, self.processors, self._ledger)
                 if event is None:
                     return self._refuse_late(draft, "processor")
                 payload = self.encoder.finish(event, seq)
@@ -269,7 +278,7 @@ class Capture:
             kept = self._keep(draft, lane, payload, draft.kind | self.gate.flag(draft, state))
             return Accepted(draft.id, kept) if isinstance(kept, bool) else kept
         except Exception as error:
-            return self._failed(error, draft, late=late)
+            return self._failed(error, draft, late=True)
 
     def _admit_fact(self, draft: Draft, said: str | None) -> Dropped | None:
         if self._forgotten and self._forgotten.has(draft):
@@ -286,9 +295,7 @@ class Capture:
             return self._admit(draft, state)
         if draft.known.block is None:
             return self._silent("no_customer", "set customer= on the call or in cx.scope()")
-        if not self.gate.admit(draft, state):
-            return self._drop("consent")
-        return None
+        return None if self.gate.admit(draft, state) else self._drop("consent")
 
     # ---- the common end -------------------------------------------------------------------
 
@@ -429,13 +436,8 @@ class Capture:
                 error.counted = True
             raise error
         if isinstance(error, InvalidEventError):
-            voice.say(
-                logging.WARNING,
-                f"invalid:{error.field}",
-                "cxsdk: an event at %s is refused: %s",
-                caller(),
-                error,
-            )
+            words = "cxsdk: an event at %s is refused: %s"
+            voice.say(logging.WARNING, f"invalid:{error.field}", words, caller(), error)
         else:
             voice.say(logging.ERROR, f"failed:{type(error).__name__}", "cxsdk: capture: %r", error)
         return Dropped(code, str(error))

@@ -6,11 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-import os
-import subprocess
-import sys
 import threading
-from pathlib import Path
 from wsgiref.validate import validator
 
 import httpx
@@ -167,80 +163,3 @@ def test_asgi_hears_no_websocket(desk):
         raise AssertionError
 
     asyncio.run(asgi_app(desk.engine)({"type": "websocket"}, never, never))
-
-
-DJANGO = """
-import sys
-import warnings
-warnings.simplefilter("error")
-from django.conf import settings
-settings.configure(
-    SECRET_KEY="x" * 50,
-    ALLOWED_HOSTS=["*"],
-    INSTALLED_APPS=["cxsdk.prompts.faces.django"],
-    ROOT_URLCONF="__main__",
-    MIDDLEWARE=["django.middleware.csrf.CsrfViewMiddleware"],
-    TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}],
-)
-import django
-django.setup()
-from django.template import Context, Template
-from django.test import Client as Browser
-from django.urls import path, re_path
-
-from cxsdk.prompts.faces import use
-from cxsdk.prompts.faces.django.views import view
-from cxsdk.testing import capture
-from tests.prompts.faces.conftest import Desk
-
-with capture(strict=False) as events:
-    desk = Desk(events)
-    urlpatterns = [
-        re_path(r"^cx(?P<path>/.*)$", view(desk.engine, returns=["/thanks"])),
-        re_path(r"^behind(?P<path>/.*)$", view(desk.engine, mount="/shop/cx")),
-    ]
-    page = Template("{% load cx_prompts %}<p>{% cx_prompt what customer=who return_to='/thanks' %}</p>")
-    assert page.render(Context({"what": "versus", "who": "u-0"})) == "<p></p>"  # no such prompt
-    use(desk.engine, base="/cx")
-    text = page.render(Context({"what": "versus", "who": "u-1"}))
-    assert '<form class="cx-body' in text, text
-    assert 'name="cx-return" value="/thanks"' in text
-    again = page.render(Context({"what": "versus", "who": "u-1"}))
-    assert '<form class="cx-body' in again, "a page that is loaded again"
-    assert page.render(Context({"what": None, "who": "u-2"})) == "<p></p>"
-    offer = desk.offer("all", customer="u-3")
-    shown = Template("{% load cx_prompts %}{% cx_prompt offer %}").render(Context({"offer": offer}))
-    assert "&lt;" not in shown and "<fieldset" in shown
-    browser = Browser(enforce_csrf_checks=True)
-    found = browser.get(f"/cx/o/{offer.token}")
-    assert found.status_code == 200 and f'action="/cx/o/{offer.token}"' in found.content.decode()
-    proxied = browser.get(f"/behind/o/{offer.token}").content.decode()
-    assert f'action="/shop/cx/o/{offer.token}"' in proxied
-    done = browser.post(
-        f"/cx/o/{offer.token}",
-        "versus=better&score=6&how=ad&cx-return=/thanks",
-        content_type="application/x-www-form-urlencoded",
-    )
-    assert (done.status_code, done["Location"]) == (303, "/thanks"), done.content
-    assert done["Cache-Control"] == "no-store" and not done.cookies
-    big = browser.post(f"/cx/o/{offer.token}", b"x" * 100_000, content_type="application/json")
-    assert big.status_code == 413
-    assert events.one("feedback").data.versus_expectation == "better"
-    desk.engine.close()
-print("fine")
-"""
-
-
-def test_in_django(tmp_path):
-    """The tag and the view, in a process with settings of its own; CSRF checks do not stop it."""
-    script = tmp_path / "shop_site.py"
-    script.write_text(DJANGO)
-    done = subprocess.run(
-        [sys.executable, str(script)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
-    )
-    assert (done.returncode, done.stdout.strip()[-4:]) == (0, "fine"), done.stdout + done.stderr

@@ -1,0 +1,57 @@
+"""
+Who logs in is who the visitor was: ``django.contrib.auth`` tells of it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+
+from cxsdk.integrations.visit import Visit, current_visit, harmless
+
+__all__ = ["connected"]
+
+
+def connected() -> None:
+    """
+    Hear of logins; again is once.
+    """
+    from django.contrib.auth.signals import user_logged_in, user_logged_out
+
+    user_logged_in.connect(_logged_in, dispatch_uid="cxsdk.login")
+    user_logged_out.connect(_logged_out, dispatch_uid="cxsdk.logout")
+
+
+def _running() -> Visit | None:
+    visit = current_visit.get()
+    if visit is None or not isinstance(visit.request, HttpRequest):
+        return None
+    match = visit.request.resolver_match
+    # The staff is no customer.
+    return None if match is not None and "admin" in match.app_names else visit
+
+
+def _logged_in(**_: Any) -> None:
+    visit = _running()
+    if visit is not None:
+        _identify(visit._front, visit)
+
+
+@harmless
+def _identify(front: Any, visit: Visit) -> None:
+    # The cookie's session, not the one that the login has just given another key.
+    visit.guest.pin()
+    found = front.customer(visit.request)
+    if found is None:
+        return
+    customer, assurance = found if isinstance(found, tuple) else (found, "authenticated")
+    visit.guest.serve(customer, assurance)
+    front.source.identify(customer, assurance=assurance)
+
+
+def _logged_out(**_: Any) -> None:
+    visit = _running()
+    if visit is not None:
+        # Found out before the session is emptied: the rest of this request is still theirs.
+        visit.guest.who  # noqa: B018 - asks

@@ -1,0 +1,3 @@
+"""
+Commands, where Django looks for them.
+"""

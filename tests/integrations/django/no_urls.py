@@ -1,0 +1,5 @@
+"""
+No URLs at all.
+"""
+
+urlpatterns = []
