@@ -43,7 +43,8 @@ def overlaid(
 
     A change ends where the provider must have seen it: as soon as *as_of* is *lag* after it. Until
     then its fields replace those of the item with its id, or it stands as an item of its own, with
-    ``local=True``. A problem that was resolved is left out. A refusal of consent holds at once and
+    ``local=True``. An item that has changed again since, elsewhere, stays as the provider has it. A
+    problem that was resolved is left out. A refusal of consent holds at once and
     for as long as the journal has it; a grant only where *value* has nothing more restrictive.
 
     Args:
@@ -101,7 +102,10 @@ def _items(
 ) -> tuple[Item, ...]:
     found = {item.id: item for item in items}
     for name, data in _by_id(news).items():
-        laid = _laid(cls, found.get(name), data)
+        before = found.get(name)
+        if before is not None and _is_newer(before, data):
+            continue  # another process has said more of it since, and the provider has heard that
+        laid = _laid(cls, before, data)
         if data.get("status") == "resolved":
             found.pop(name, None)
         elif laid is not None:
@@ -128,6 +132,16 @@ def _laid(cls: type[Item], item: Item | None, data: Mapping[str, Any]) -> Item |
     if all(getattr(item, name) == fields[name] for name in names):
         return item
     return msgspec.structs.replace(item, **fields, local=True)
+
+
+def _is_newer(item: Any, data: Mapping[str, Any]) -> bool:
+    known, said = getattr(item, "updated_at", None), data.get("updated_at")
+    if known is None or not isinstance(said, str):
+        return False
+    try:
+        return bool(known > datetime.fromisoformat(said.upper()))
+    except (TypeError, ValueError):
+        return False
 
 
 def _moment(item: Any) -> datetime:

@@ -99,6 +99,20 @@ def test_an_item_that_the_provider_has_just_so_is_not_local() -> None:
     assert value == overlaid("interactions", value, wires.moment(5), 0, seen, 50)
 
 
+def test_what_another_process_said_later_is_not_undone() -> None:
+    """A promise made here and kept elsewhere is kept, as soon as the provider knows."""
+    made = {"id": "d", "state": "made", "kind": "delivery", "updated_at": wires.text(10)}
+    kept = Commitment(id="d", state="kept", kind="delivery", updated_at=wires.moment(20))
+    fresh = Problem(id="p", status="open", updated_at=wires.moment(20))
+    over = {"id": "p", "status": "resolved", "updated_at": wires.text(10)}
+    seen = Seen(commitments=[(10, made)], problems=[(10, over)])
+
+    assert overlaid("commitments", (kept,), wires.moment(21), 60, seen, 50) == (kept,)
+    assert overlaid("problems", (fresh,), wires.moment(21), 60, seen, 50) == (fresh,)
+    same = Problem(id="p", status="resolved", updated_at=wires.moment(10))
+    assert overlaid("problems", (same,), wires.moment(21), 60, seen, 50) == ()
+
+
 def test_a_resolved_problem_is_no_longer_among_the_problems() -> None:
     """Neither the provider's nor one that this service saw itself; one raised again is."""
     value = (Problem(id="P-1", problem="late"), Problem(id="P-2", problem="broken"))

@@ -4,6 +4,7 @@ The front of one Flask application: what happens when a request arrives, fails a
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import flask
 from flask import got_request_exception
 
+from cxsdk._guard import voice
 from cxsdk.integrations import stray
 from cxsdk.integrations.flask.session import (
     VISITOR,
@@ -162,15 +164,23 @@ class FlaskFront(Front):
         if not self._is_looked:
             self._look()
         visit.request = visit.guest._request = request
-        visit.session = session = opened()
-        if session:
-            # Peeked at: what the host does not read of its session leaves no trace.
-            own = held_in(session).get(VISITOR)
-            visit.brought = own if isinstance(own, str) and own else self._sid(visit)
-            visit.user = login_in(session, self._key)
+        self._open(visit)
         rule = request.url_rule
         if rule is not None and (rule.rule, rule.endpoint, request.method) not in self._plain:
             self._begin(visit, rule, request.method)
+
+    def _open(self, visit: FlaskVisit) -> None:
+        visit.session = session = opened()
+        try:
+            if session:
+                # Peeked at: what the host does not read of its session leaves no trace.
+                own = held_in(session).get(VISITOR)
+                visit.brought = own if isinstance(own, str) and own else self._sid(visit)
+                visit.user = login_in(session, self._key)
+        except Exception as error:  # noqa: BLE001 - a store of the host's may be down
+            visit.session = None
+            words = "cxsdk: a session cannot be read, so its requests are nobody's: %r"
+            voice.say(logging.WARNING, "flask:session", words, error)
 
     def _begin(self, visit: FlaskVisit, rule: Any, method: str) -> None:
         view, names = self.speakers.of(rule.endpoint, method)
@@ -290,7 +300,7 @@ class FlaskFront(Front):
                 guest.serve(before)
             return
         guest.pin()
-        found = self.customer(visit.request)
+        found = guest._quietly(self.customer)
         customer, assurance = found if isinstance(found, tuple) else (found, "authenticated")
         if customer is not None:
             guest.serve(customer, assurance)

@@ -12,6 +12,7 @@ import flask_login
 import flask_session
 import pytest
 from cachelib import FileSystemCache
+from flask.sessions import SessionInterface, SessionMixin
 
 import cxsdk as cx
 from cxsdk.integrations.flask import CX
@@ -195,6 +196,20 @@ def test_what_the_resolver_raises_is_said_once_and_costs_nothing(app, caplog):
     assert caplog.text.count("ZeroDivisionError") == 1
 
 
+def test_a_resolver_that_fails_at_a_login_does_not_fail_the_login(app, events, caplog):
+    """The one who logs in is not known to us, and is logged in."""
+    CX(app, customer=lambda _: None.id)
+
+    @app.post("/in")
+    def log_in():
+        flask.session["user_id"] = 7
+        return "in"
+
+    assert app.test_client().post("/in").text == "in"
+    assert "who a request serves is not known: AttributeError" in caplog.text
+    assert list(events) == []
+
+
 # ---- sessions ----------------------------------------------------------------------------------
 
 
@@ -339,3 +354,28 @@ def test_a_session_that_cannot_be_read_is_no_session(app, events):
     app.secret_key = "test"
     assert client.get("/x").text == "x"
     assert list(events) == []
+
+
+def test_a_session_whose_store_is_down_costs_no_request(app, events, caplog):
+    """A view that does not need it is served; of whom is not known."""
+
+    class Down(dict, SessionMixin):
+        modified = False
+
+        def __bool__(self):
+            raise ConnectionError("the store is down")
+
+        __iter__ = __bool__
+
+    class Store(SessionInterface):
+        def open_session(self, app, request):
+            return Down()
+
+        def save_session(self, app, session, response):
+            pass
+
+    app.session_interface = Store()
+    CX(app, interactions=ALL)
+    app.add_url_rule("/x", view_func=lambda: "x")
+    assert [app.test_client().get("/x").text for _ in range(2)] == ["x", "x"]
+    assert caplog.text.count("a session cannot be read") == 1
