@@ -237,6 +237,31 @@ def test_a_session_names_an_anonymous_visitor_where_it_is_in_use(cx_events):
     assert again.status == 200
 
 
+def test_who_logs_in_is_linked_to_the_visitor_of_the_session(cx_events):
+    """``serving`` and ``cx.identify`` are all that a login has to say."""
+
+    async def cart(request):
+        request.session["cart"] = 1
+        return PlainTextResponse("x")
+
+    async def login(request):
+        request.session["user"] = "u1"
+        serving("u1")
+        cx.identify("u1")
+        return PlainTextResponse("x")
+
+    routes = [Route("/cart", cart), Route("/x", text(lambda _: "")), Route("/login", login)]
+    app = Starlette(routes=routes, middleware=[Middleware(SessionMiddleware, secret_key=KEY)])
+    CX(app, interactions=[{"route": "/x"}], consent=lambda _: "granted", cookie=None)
+    begun = ask(app, "/cart").cookie
+    seen = ask(app, "/x", headers={"cookie": begun})
+    ask(app, "/login", headers={"cookie": seen.cookie})
+    visitor = cx_events.one("interaction").data.customer.anonymous_id
+    linked = cx_events.of("identity")[-1].data
+    assert visitor is not None
+    assert (linked.customer.id, linked.customer.anonymous_id) == ("u1", visitor)
+
+
 def test_a_visitor_who_agreed_gets_a_cookie(cx_events):
     """Only then, once; the next request is the same visitor's."""
     app = Starlette(routes=[Route("/x", text(lambda _: ""))])
