@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import click
 import flask
@@ -66,10 +67,25 @@ def _say_in_environment(client: Client | None) -> None:
     settings = client.settings
     for row in SETTINGS:
         holder = getattr(settings, row.group) if row.group else settings
-        value = getattr(holder, row.name)
-        is_said = settings.origins.get(row.path) == "argument"
-        if is_said and isinstance(value, (str, int, float, Path)):
-            os.environ.setdefault(row.env, str(value))
+        text = _as_text(getattr(holder, row.name))
+        if text is not None and settings.origins.get(row.path) == "argument":
+            os.environ.setdefault(row.env, text)
+
+
+def _as_text(value: Any) -> str | None:
+    """
+    Return *value* as its variable would say it, None where no text does.
+    """
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return None
+    if isinstance(value, tuple):
+        parts = [_as_text(part) for part in value]
+        return None if None in parts else ",".join(part or "" for part in parts)
+    plain = (str, int, float, Path, ZoneInfo)
+    return str(value) if isinstance(value, plain) else None
 
 
 def _completed(
@@ -96,16 +112,16 @@ def _facts(front: FlaskFront) -> int:
     options = front.options
     click.echo("Flask:")
     for what, words in _wiring(front):
-        click.echo(f"  {what:12}{words}")
+        click.echo(f"  {what:14}{words}")
     captured = list(_captured(front))
-    click.echo(f"  {'interactions':12}  {len(captured)} of the application's routes")
+    click.echo(f"  {'interactions':14}{len(captured)} of the application's routes")
     for method, route, touchpoint in captured:
         click.echo(f"    {method:7}{route}  {touchpoint}")
     strays = stray.look(front.routes())
     for route in strays:
-        click.echo(f"  stray       {route} was registered before its function was decorated")
-        click.echo(f"{'':14}→ let cx.interaction stand below the decorators of Flask")
-    click.echo(f"  {'excluded':12}{', '.join(options.exclude) or 'probes and static files'}")
+        click.echo(f"  {'stray':14}{route} was registered before its function was decorated")
+        click.echo(f"{'':16}→ let cx.interaction stand below the decorators of Flask")
+    click.echo(f"  {'excluded':14}{', '.join(options.exclude) or 'probes and static files'}")
     click.echo()
     return 1 if strays else 0
 

@@ -8,6 +8,7 @@ import flask
 import pytest
 
 import cxsdk as cx
+from cxsdk.config import SETTINGS
 from cxsdk.integrations.flask import CX, as_interaction
 
 TOML = """
@@ -25,9 +26,10 @@ def run(app, tmp_path, monkeypatch, capfd):
     """Run words of ``flask cx``; return the exit code and what was said."""
     monkeypatch.setenv("CXSDK_SPOOL_DIR", str(tmp_path / "spool"))
     # What the command puts into the environment does not outlast the test.
-    for name in ("CXSDK_COLLECTOR", "CXSDK_SERVICE", "CXSDK_PROMPTS", "CXSDK_CAP_STORE"):
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
+    for row in SETTINGS:
+        if row.env != "CXSDK_SPOOL_DIR":
+            monkeypatch.setenv(row.env, "")
+            monkeypatch.delenv(row.env)
     (tmp_path / "prompts.toml").write_text(TOML)
     app.config["CXSDK"] = {
         "collector": "null:",
@@ -58,6 +60,26 @@ def test_doctor_says_what_is_captured_and_who_is_asked(app, run):
     assert "at /cx" in text
     assert "null:" in text
     assert code == 0
+
+
+def test_the_command_knows_what_the_code_says(app, run, monkeypatch):
+    """Also what is no plain text: zones, keys; what is set outside wins, and secrets are not shown."""
+    monkeypatch.setenv("CXSDK_PURPOSE", "contract")
+    app.config["CXSDK"] |= {
+        "tz": "Europe/Vienna",
+        "purpose": "support",
+        "privacy": {"key": b"a-key-of-the-team", "deny_keys": ("token", "pin")},
+    }
+    CX(app)
+    code, text = run("doctor")
+    rows = {line.split()[0]: line.split()[1:] for line in text.splitlines() if line.split()}
+    assert (rows["tz"][0], rows["privacy.deny_keys"][:2]) == (
+        "Europe/Vienna",
+        ["('token',", "'pin')"],
+    )
+    assert (code, rows["purpose"][0]) == (0, "contract")
+    assert "a-key-of-the-team" not in text
+    assert rows["privacy.key"][0] != "-"
 
 
 def test_doctor_finds_strays(app, run, monkeypatch):
