@@ -39,7 +39,8 @@ def client_of(arguments: Mapping[str, Any]) -> None:
     is_alive = present is not None and present.health().reason != "closed"
     if is_alive and before is not None and before[0] == arguments and before[1] is present:
         return
-    if not arguments and present is not None:
+    if present is not None and arguments.keys() <= {"listeners"}:
+        # The host has made its client itself; span attributes alone are no reason for another.
         return
     _made.clear()
     made = _default.init(**arguments)

@@ -175,11 +175,15 @@ def test_an_interaction_that_a_rule_ignores_is_none(cx_events):
 
 
 def test_a_strict_client_raises_what_it_would_count(front, cx_events):
-    """In tests a request without a customer is an error."""
-    with front.visit({}, "/x") as visit:
+    """In tests a wrong customer is an error; a visitor of whom nothing is known is none."""
+    with front.visit({"user": "someone@example.com"}, "/x") as visit:
         visit.began("GET", "/x", None)
     with pytest.raises(cx.InvalidEventError, match="customer"):
         visit.end()
+    with front.visit({}, "/x") as visit:
+        visit.began("GET", "/x", None)
+    visit.end()
+    assert list(cx_events) == []
 
 
 def test_the_language_of_a_reader_is_for_prompts_only(front, cx_events):
