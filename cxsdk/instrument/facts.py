@@ -16,9 +16,9 @@ from cxsdk.events._kind import describe, under
 from cxsdk.instrument.checks import amount_text, id_text
 from cxsdk.instrument.interaction import Interaction, ambient_customer
 from cxsdk.instrument.nothing import NoInteraction
+from cxsdk.pipeline.commits import commits
 from cxsdk.pipeline.draft import Draft
 from cxsdk.pipeline.plain import plain
-from cxsdk.pipeline.waiting import WaitingCapture, commits
 from cxsdk.scope import NOBODY, Scope, Who, current_interaction, current_scope, is_other
 from cxsdk.typing import Accepted, Dropped
 
@@ -149,7 +149,7 @@ class Fact:
     ) -> Accepted | Dropped:
         """
         Like `capture_it`, but where the host is in a transaction that is told of in
-        `cxsdk.pipeline.waiting`, at its commit.
+        `cxsdk.pipeline.commits`, at its commit.
 
         Args:
             immediate: True: do not wait.
@@ -161,6 +161,9 @@ class Fact:
         if commits and not immediate and self.capture.can_wait:
             for each in commits:
                 if each.is_open():
+                    # Not at the top: `import cxsdk` does not pay for capture.
+                    from cxsdk.pipeline.waiting import WaitingCapture
+
                     waiting = WaitingCapture(self.capture, each, veto, then)
                     return waiting.fact(self.draft, self.said, self.purposes)
         why = "" if veto is None else veto()

@@ -5,42 +5,18 @@ Facts that wait for the commit of a host's transaction: what is rolled back was 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from cxsdk._ledger import Ledger
 from cxsdk.pipeline.capture import Capture
+from cxsdk.pipeline.commits import Commits
 from cxsdk.pipeline.draft import Draft
 from cxsdk.typing import Accepted, Dropped
 
-__all__ = ["Commits", "LateBooks", "WaitingCapture", "commits", "unoffered"]
+__all__ = ["LateBooks", "WaitingCapture", "unoffered"]
 
 Veto = Callable[[], str]
 Then = Callable[[Accepted | Dropped], object]
-
-
-class Commits(Protocol):
-    """
-    What an integration knows of the transactions of its host. Called from any thread and task.
-
-    1. Neither method raises or blocks.
-
-    2. Of what `wait` gets, one is called, once: *said* after the commit of every transaction that
-       was open, *lost* where one of them, or the savepoint it was said in, is rolled back.
-    """
-
-    def is_open(self) -> bool:
-        """
-        Say whether the running code is inside of a transaction.
-        """
-
-    def wait(self, said: Callable[[], object], lost: Callable[[], object]) -> None:
-        """
-        Call one of them when it is known what became of the open transactions.
-        """
-
-
-commits: list[Commits] = []
-"""What integrations put here is asked by each fact that may wait; see `Fact.capture_it`."""
 
 
 def unoffered() -> int:

@@ -26,7 +26,7 @@ class CxsdkConfig(AppConfig):
         from cxsdk.integrations.django import checks, login
         from cxsdk.integrations.django.atomic import Atomic
         from cxsdk.integrations.django.project import begin
-        from cxsdk.pipeline.waiting import commits
+        from cxsdk.pipeline.commits import commits
 
         checks.registered()
         login.connected()
