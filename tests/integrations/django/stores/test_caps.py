@@ -18,7 +18,7 @@ class _OnDjango(CapStoreConformance):
     __test__ = False
     kind = ""
     more: ClassVar = {}
-    timeout = None
+    timeout = 2.0
 
     @pytest.fixture(autouse=True)
     def _place(self, places, tmp_path, ports):
@@ -52,7 +52,6 @@ class TestOnPostgres(_OnDjango):
     __test__ = True
     kind = "postgresql"
     more: ClassVar = {"PASSWORD": "s3cret"}
-    timeout = 2.0
     secrets = ("s3cret",)
     # Each decision connects, as CONN_MAX_AGE of 0 says.
     race_processes, race_customers, race_quota = 8, 110, 100

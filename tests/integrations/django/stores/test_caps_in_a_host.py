@@ -79,15 +79,15 @@ def test_a_decision_is_not_part_of_the_hosts_transaction(store, alias, kind):
 def test_a_host_that_has_written_keeps_sqlite_for_itself(places, make):
     """It is waited for no longer than the store may, on any thread, and all is well afterwards."""
     alias = places("sqlite3")
-    store = make(alias)
-    deadline = Deadline(5.0)
+    store = make(alias, timeout=0.5)
+    deadline = Deadline(10.0)
     with transaction.atomic(using=alias):
         OptedOut.objects.using(alias).create(subject="c-other")
-        for _ in range(3):
+        for _ in range(2):
             began = time.monotonic()
             with pytest.raises(StoreUnavailableError, match=f"others use '{alias}'"):
                 deadline.call(lambda: store.reserve(ask("o-1")))
-            assert time.monotonic() - began < 5.0  # its own time is over before the deadline's
+            assert time.monotonic() - began < 8.0  # its own time is over before the deadline's
         with pytest.raises(StoreUnavailableError, match="others use"):
             store.reserve(ask("o-1"))
     assert deadline.call(lambda: patiently(lambda: store.reserve(ask("o-1"))))
@@ -98,7 +98,7 @@ def test_a_host_that_reads_does_not_stop_decisions_with_a_log(places, make):
     """In WAL mode; without it nobody commits while somebody reads in a transaction."""
     for wal, is_stopped in ((True, False), (False, True)):
         alias = places("sqlite3", wal=wal)
-        store = make(alias)
+        store = make(alias, timeout=1.0)
         with transaction.atomic(using=alias):
             assert not OptedOut.objects.using(alias).exists()
             try:
@@ -113,7 +113,7 @@ def test_a_host_that_reads_does_not_stop_decisions_with_a_log(places, make):
 def test_a_host_that_has_written_does_not_stop_postgres(places, make):
     """Also where it wrote into our own tables, but for the rows themselves."""
     alias = places("postgresql")
-    store = make(alias)
+    store = make(alias, timeout=2.0)
     assert store.reserve(ask("o-1"))
     with transaction.atomic(using=alias):
         OptedOut.objects.using(alias).create(subject="c-other")
@@ -122,7 +122,7 @@ def test_a_host_that_has_written_does_not_stop_postgres(places, make):
         began = time.monotonic()
         with pytest.raises(StoreUnavailableError, match="canceling statement"):
             store.advance("o-1", "shown")
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 8
     assert store.advance("o-1", "shown").prompt == "q"
 
 
@@ -270,7 +270,7 @@ def test_tables_that_are_missing_are_named_with_what_makes_them(kind, tmp_path, 
         with pytest.raises(StoreUnavailableError, match=r"run manage\.py migrate cxsdk"):
             make("caps_none", timeout=5.0).reserve(ask("o-1"))
     with pytest.raises(StoreUnavailableError, match=r"run manage\.py migrate cxsdk"):
-        make("default").reserve(ask("o-1"))
+        make("default", timeout=5.0).reserve(ask("o-1"))
 
 
 def test_a_client_asks_through_it(alias):
