@@ -103,7 +103,7 @@ def _django(variant: str, url: str) -> App:
     more: dict[str, Any] = {}
     apps = []
     if variant.startswith("cxsdk"):
-        layers.append("cxsdk.integrations.django.middleware.CXMiddleware")
+        layers.append("cxsdk.integrations.django.CX")
         apps.append("cxsdk.integrations.django")
         more["CXSDK"] = _cxsdk(url, variant)
 
