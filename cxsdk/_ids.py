@@ -7,10 +7,14 @@ from __future__ import annotations
 import itertools
 import os
 import time
+from collections.abc import Callable
+from typing import Any
 
 from cxsdk import _fork
 
-__all__ = ["Minter", "keyed_id", "new_id"]
+__all__ = ["Errand", "Minter", "keyed_id", "new_id"]
+
+_MOST_KINDS = 10_000
 
 
 class Minter:
@@ -73,3 +77,45 @@ def keyed_id(source: str, key: str) -> str:
     number = (number & ~(0xF << 76)) | (8 << 76)
     number = (number & ~(0x3 << 62)) | (2 << 62)
     return str(uuid.UUID(int=number))
+
+
+class Errand:
+    """
+    A task of a queue, which may be handed out more than once: what is said in it about somebody as
+    the n-th of its kind has the same id each time. Thread-safe.
+
+    Args:
+        key: what a task that is handed out again has in common with the time before; None: each
+            time is another one.
+
+        traceparent: W3C traceparent of whoever sent it.
+
+        is_retried: says whether another attempt follows when the function of that name (as on its
+            events) ends by that exception.
+    """
+
+    def __init__(
+        self,
+        key: str | None,
+        traceparent: str | None = None,
+        is_retried: Callable[[str | None, BaseException], bool] = lambda *_: False,
+    ) -> None:
+        self._key = key
+        self.traceparent = traceparent
+        self.is_retried = is_retried
+        self._counts: dict[str, Any] = {}
+
+    def id(self, source: str, kind: str, who: tuple[str, str] | None) -> str | None:
+        """
+        Return the id of the next event of *kind* about *who*; None where any new one will do.
+        """
+        if self._key is None:
+            return None
+        # With whom it is about: a task over many customers, handed out again, may find fewer.
+        name = "\0".join((kind, *(who or ())))
+        counts = self._counts
+        if name not in counts and len(counts) >= _MOST_KINDS:
+            return None
+        # One step each under the GIL: no two threads get the same number.
+        number = next(counts.setdefault(name, itertools.count(1)))
+        return keyed_id(source, f"errand\0{self._key}\0{name}\0{number}")

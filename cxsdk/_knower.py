@@ -124,6 +124,16 @@ class Knower:
             self._say_baggage(error)
             return Scope()
 
+    def kept(self, target: str, headers: Any) -> str | None:
+        """
+        Return the baggage that a request may keep, None where it may keep all; see `Carrier.kept`.
+        """
+        try:
+            return self._carrier().kept(target, headers)
+        except Exception as error:  # noqa: BLE001 - judged in there
+            self._say_baggage(error)
+            return None
+
     def _carrier(self) -> Carrier:
         if self._baggage is None:
             from cxsdk.lookup.baggage import Carrier

@@ -6,6 +6,7 @@ Kept in contextvars, so threads, tasks and concurrent requests never see each ot
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, TypedDict, Unpack
@@ -18,6 +19,7 @@ __all__ = [
     "current_scope",
     "is_other",
     "scope",
+    "served",
 ]
 
 Where = tuple[str | None, str | None, str | None, str | None, str | None]
@@ -43,12 +45,21 @@ class WireId:
 
     Args:
         text: in wire form; whoever makes one has checked it.
+
+        stands_for: says whether a host's id is that customer's; None: nobody here can tell.
     """
 
-    __slots__ = ("_text",)
+    __slots__ = ("_stands_for", "_text")
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, stands_for: Callable[[Any, str], bool] | None = None) -> None:
         self._text = text
+        self._stands_for = stands_for
+
+    def stands_for(self, customer: Any) -> bool:
+        """
+        Say whether this is what the wire calls *customer*, the host's own id.
+        """
+        return self._stands_for is not None and self._stands_for(customer, self._text)
 
     def __str__(self) -> str:
         return self._text
@@ -70,6 +81,9 @@ def is_other(customer: Any, before: Any) -> bool:
     """
     if before is None or customer == before:
         return False
+    for received, named in ((before, customer), (customer, before)):
+        if type(received) is WireId:
+            return type(named) is WireId or not received.stands_for(named)
     # A path gives "42" where a database gives 42.
     return not isinstance(customer, (str, int)) or str(customer) != str(before)
 
@@ -87,6 +101,20 @@ def as_purposes(said: Any) -> Any:
 
 def _over(ours: tuple[Any, ...], theirs: tuple[Any, ...]) -> Any:
     return tuple(b if a is None else a for a, b in zip(ours, theirs, strict=True))
+
+
+def served(customer: Any, scope: Scope | None) -> tuple[Scope | None, Who]:
+    """
+    Return *scope* and its ids as they hold for *customer*, who is named on the call.
+    """
+    if scope is None:
+        return None, (customer, None, None, None)
+    who = scope.who
+    if who[0] is None:
+        return scope, (customer, None, None, who[3])
+    if is_other(customer, who[0]):
+        scope = scope.serving(customer)
+    return scope, scope.who
 
 
 class Further(TypedDict, total=False):
@@ -154,6 +182,7 @@ class Scope:
         "consent",
         "correlation",
         "done",
+        "errand",
         "last",
         "purposes",
         "where",
@@ -177,6 +206,7 @@ class Scope:
         self.assurance: str | None = None
         self.last: str | None = None
         self.done: Any = None
+        self.errand: Any = None
         self._is_new = True
         if further:
             self._say(**further)
@@ -227,6 +257,7 @@ class Scope:
         made.purposes = self.purposes or (outer.purposes if same else None)
         made.correlation = self.correlation or outer.correlation
         made.assurance = self.assurance or (outer.assurance if same else None)
+        made.errand = self.errand or outer.errand
         made.last, made.done = (outer.last, outer.done) if same else (None, None)
         return made
 

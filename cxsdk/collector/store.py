@@ -44,9 +44,9 @@ _UPSERT_CLOSING = (
 _CHUNK = 400
 # Shorter than a sender waits: it is told to come again rather than left to give up.
 _LOCKED_S = 5.0
-# When and in which trace it was told, by which process of which release: not what was told.
+# When, how fast and in which trace it was told, by which process of which release: not what was.
 _TELLING = ("time", "recordedtime", "traceparent", "tracestate", "dataschema")
-_TELLER = ("sdk", "service")
+_TELLER = ("sdk", "service", "duration_ms")
 
 _Place = tuple[str | None, str | None, int | None]
 """(instance, lane, seq): who sent it, and as which of its events."""
@@ -177,7 +177,7 @@ class Store:
 
         The same (source, id) is stored once: repeated, it is a duplicate, and with other content
         a conflict, which counts as a duplicate and is remembered among the refusals. Who told it,
-        when, and in which trace is no content: a redelivered task tells the same key once more
+        when, how long that took, and in which trace is no content: a redelivered task tells the same key once more
         from another process, and that is a plain duplicate. *closing*: how far the numbers of a
         process go that ended; what of them never came is missing.
 

@@ -18,9 +18,11 @@ from cxsdk.instrument.checks import check_reason
 from cxsdk.instrument.interaction import Interaction, begun
 from cxsdk.scope import current_interaction
 
-__all__ = ["decorate"]
+__all__ = ["decorate", "label"]
 
 _TASK_LIBRARIES = frozenset({"celery", "dramatiq", "huey", "procrastinate", "taskiq"})
+
+_DECORATORS = {"celery": "@app.task  # or @shared_task", "dramatiq": "@dramatiq.actor"}
 
 Open = Callable[[tuple[Any, ...], dict[str, Any]], Interaction]
 
@@ -41,7 +43,7 @@ def decorate(template: Interaction, function: Any) -> Any:
             f"cx.interaction: expected a function or method, got {function!r}. Stand next to the"
             " def, below the decorators of the framework."
         )
-    _check_order(function)
+    _check_order(template, function)
     opens = _opener(template, function)
     # An object that is called is what its class's __call__ is.
     body = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004
@@ -49,6 +51,7 @@ def decorate(template: Interaction, function: Any) -> Any:
         body = function
     made = _kind(body)(function, opens)
     made.__cx_interaction__ = True
+    _keep_signature(made, function)
     return made
 
 
@@ -60,7 +63,15 @@ def _kind(body: Any) -> Callable[[Any, Open], Any]:
     return _coroutine if inspect.iscoroutinefunction(body) else _plain
 
 
-def _check_order(function: Any) -> None:
+def _keep_signature(made: Any, function: Any) -> None:
+    # Said outright: Celery checks a call's arguments by what does not follow ``__wrapped__``.
+    try:
+        made.__signature__ = inspect.signature(function)
+    except (TypeError, ValueError):
+        pass  # of a builtin that has none
+
+
+def _check_order(template: Interaction, function: Any) -> None:
     """
     Refuse a task: its workers call what is inside of it, so that nothing would ever be recorded.
     """
@@ -70,8 +81,15 @@ def _check_order(function: Any) -> None:
         raise ConfigurationError(
             f"cx.interaction: expected a function, got a task ({type(function).__name__}) of a job"
             " queue. Its workers call what is inside of it: stand below its decorator, next to the"
-            " def."
+            f" def.\n\n    {_DECORATORS.get(package, '@task')}\n"
+            f'    @cx.interaction("{_touchpoint(template)}", ...)\n'
+            "    def ...\n"
         )
+
+
+def _touchpoint(template: Interaction) -> str:
+    site = template._site
+    return str(site[0] if isinstance(site, tuple) else site.touchpoint)
 
 
 def _check_classes(template: Interaction) -> None:
@@ -99,7 +117,7 @@ def _opener(template: Interaction, function: Callable[..., Any]) -> Open:
     source, fails, options = template._source, template._fails, template._options
     # Checked here: a wrong name stops the import, not a customer.
     _check_classes(template)
-    site = source.new_site(template._site, _label(function))
+    site = source.new_site(template._site, label(function))
     find = finder(template.customer, function, "customer")
 
     def opens(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Interaction:
@@ -114,7 +132,10 @@ def _opener(template: Interaction, function: Callable[..., Any]) -> Open:
     return opens
 
 
-def _label(function: Callable[..., Any]) -> str:
+def label(function: Callable[..., Any]) -> str:
+    """
+    Return the name under which a decorated function stands on its events.
+    """
     name = getattr(function, "__qualname__", type(function).__name__)
     module = getattr(function, "__module__", None)
     return f"{module}.{name}"[-200:] if module else name[-200:]

@@ -10,13 +10,14 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from cxsdk._clock import to_ns
-from cxsdk._ids import keyed_id, new_id
+from cxsdk._ids import Errand, keyed_id, new_id
 from cxsdk.errors import InvalidEventError
 from cxsdk.events._kind import describe, under
 from cxsdk.instrument.checks import amount_text, id_text
 from cxsdk.instrument.interaction import Interaction, ambient_customer
 from cxsdk.instrument.nothing import NoInteraction
 from cxsdk.pipeline.commits import commits
+from cxsdk.pipeline.customers import Known
 from cxsdk.pipeline.draft import Draft
 from cxsdk.pipeline.plain import plain
 from cxsdk.scope import NOBODY, Scope, Who, current_interaction, current_scope, is_other
@@ -54,6 +55,7 @@ class Fact:
         at: datetime | None = None,
         key: str | None = None,
         role: str = "",
+        what: Any = "",
         anonymous: str | None = None,
     ) -> None:
         now = capture.time_ns()
@@ -65,12 +67,13 @@ class Fact:
         who = self._who(customer, anonymous)
         self.said = self.scope.consent if self.scope else None
         self.purposes = self.scope.purposes if self.scope else None
+        known = capture.known(who)
         self.draft = Draft(
             family,
             action,
-            capture.known(who),
+            known,
             now if at is None else _moment(at, "at"),
-            new_id()
+            self._id(known, f"{family}.{action}.{what}")
             if self.key is None
             else keyed_id(capture.settings.source, f"{family}.{role}{self.key}"),
             {},
@@ -79,6 +82,18 @@ class Fact:
         if self.scope is not None:
             self.draft.where = self.scope.where
             self.draft.correlation = self.scope.correlation
+
+    def _id(self, known: Known, kind: str) -> str:
+        errand = self.errand
+        made = errand and errand.id(self.capture.settings.source, kind, known.key)
+        return made or new_id()
+
+    @property
+    def errand(self) -> Errand | None:
+        """
+        Return the task of a queue that this is said in.
+        """
+        return self.scope.errand if self.scope else None
 
     def _who(self, customer: Any, anonymous: str | None) -> Who:
         scope = self.scope

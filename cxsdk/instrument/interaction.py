@@ -18,7 +18,7 @@ from cxsdk.instrument.remembered import ask, conclude, look_back
 from cxsdk.instrument.said import Said
 from cxsdk.pipeline.customers import Known
 from cxsdk.pipeline.draft import Draft
-from cxsdk.scope import NOBODY, Scope, Who, current_interaction, current_scope, is_other
+from cxsdk.scope import NOBODY, Scope, Who, current_interaction, current_scope, served
 from cxsdk.typing import Accepted, Dropped
 
 if TYPE_CHECKING:
@@ -99,6 +99,8 @@ class Interaction(Said):
                     self._site = self._source.sites.get(site) or self._source.site(site)
                 elif self._result is not None:
                     self._begin_again()
+                if self._scope is not None and self._scope.errand is not None:
+                    self._site = self._site.outbound()
                 self._began_ns = capture.time_ns()
                 self._began = capture.monotonic_ns()
                 self._capture = capture
@@ -206,7 +208,9 @@ class Interaction(Said):
         from cxsdk.instrument.facts import Fact
 
         fact = Fact(capture, "interaction", "started", customer=self.customer)
-        fact.draft.data = {**self._site.wire, "interaction_id": self.interaction_id}
+        if self._id is None:
+            self._id = self._minted(capture, fact.scope, fact.draft.known)
+        fact.draft.data = {**self._site.wire, "interaction_id": self._id}
         fact.capture_it()
 
     def _judge(self, error: BaseException) -> bool:
@@ -214,7 +218,10 @@ class Interaction(Said):
         Take the outcome from *error*; say whether this was an interaction at all.
         """
         ignore, classify = self._options or ((), None)
+        errand = None if self._scope is None else self._scope.errand
         try:
+            if errand is not None and errand.is_retried(self._site.function, error):
+                return False
             judged = judge(error, self._fails, ignore, classify)
         except Exception as problem:
             # The team's own classify; the host's exception is on its way and must stay the one.
@@ -234,13 +241,16 @@ class Interaction(Said):
     def _finish(self, capture: Capture) -> bool | Dropped:
         elapsed = capture.monotonic_ns() - self._began
         scope, who = self._served(self._scope)
-        if self._id is None:
-            self._id = capture.mint(self._began_ns)
         customers = capture.customers
         try:
             known = customers.memo.get(who) or customers.resolve(who)
         except TypeError:
             known = customers.resolve(who)  # what cannot be a key: refused there by name
+        if self._id is None:
+            is_plain = scope is None or scope.errand is None
+            self._id = (
+                capture.mint(self._began_ns) if is_plain else self._minted(capture, scope, known)
+            )
         fields = self._fields
         facts = len(fields)
         if (
@@ -255,6 +265,12 @@ class Interaction(Said):
                 return kept
         return self._finish_with_care(capture, known, scope, elapsed)
 
+    def _minted(self, capture: Capture, scope: Scope | None, known: Known) -> str:
+        errand: Any = scope and scope.errand
+        kind = f"interaction.{self._site.touchpoint}"
+        made: str | None = errand and errand.id(capture.settings.source, kind, known.key)
+        return made or capture.mint(self._began_ns)
+
     def _served(self, scope: Scope | None) -> tuple[Scope | None, Who]:
         """
         Return who is served, and *scope* as it holds for them.
@@ -265,7 +281,7 @@ class Interaction(Said):
             if type(outer) is Interaction:
                 customer = ambient_customer(outer, scope)
         if customer is not None and customer != who[0]:
-            return _serving(customer, scope)
+            return served(customer, scope)
         return scope, who
 
     def _finish_with_care(
@@ -354,12 +370,27 @@ class Interaction(Said):
         Return the id that feedback and reactions refer to.
         """
         if self._id is None:
-            self._id = new_id()
+            self._id = self._early_id() or new_id()
         return self._id
 
     @interaction_id.setter
     def interaction_id(self, value: Any) -> None:
         self._wrong(InvalidEventError("interaction.interaction_id", "no assignment: it is given"))
+
+    def _early_id(self) -> str | None:
+        """
+        Return the id for whoever asks before the end; None where any new one will do.
+        """
+        capture = self._capture
+        if capture is None or self._scope is None or self._scope.errand is None:
+            return None
+        try:
+            scope, who = self._served(self._scope)
+            return self._minted(capture, scope, capture.customers.resolve(who))
+        except Exception as error:
+            if not is_ours(error):
+                raise
+            return None  # a wrong customer: refused at the end, by name
 
     @property
     def result(self) -> Accepted | Dropped | None:
@@ -402,20 +433,6 @@ def begun(
     made._fields = made.__dict__
     made.attributes = {}
     return made
-
-
-def _serving(customer: Any, scope: Scope | None) -> tuple[Scope | None, Who]:
-    """
-    Return *scope* and its ids as they hold for *customer*, who is named on the call.
-    """
-    if scope is None:
-        return None, (customer, None, None, None)
-    who = scope.who
-    if who[0] is None:
-        return scope, (customer, None, None, who[3])
-    if is_other(customer, who[0]):
-        scope = scope.serving(customer)
-    return scope, scope.who
 
 
 def ambient_customer(outer: Any, scope: Scope | None) -> Any:

@@ -106,7 +106,8 @@ class Interactions(Base):
 
             goal: what the customer came for.
 
-            direction: ``inbound`` (default) or ``outbound``.
+            direction: ``inbound`` or ``outbound``; by default the first, in a task of a queue the
+                second.
 
             by: who performed it, `partner` for those who act for us; ``automated`` by default.
 
@@ -231,14 +232,16 @@ class Interactions(Base):
 
         The other arguments are those of `interaction`.
         """
-        fact = Fact(capture, "interaction", "completed", customer=customer, at=at, key=key)
+        fact = Fact(
+            capture, "interaction", "completed", customer=customer, at=at, key=key, what=touchpoint
+        )
         fact.place(
             touchpoint=touchpoint, stage=stage, channel=channel, medium=medium, location=location
         )
         fact.draft.data.setdefault("where", {})
         fact.put(
             interaction_id=fact.draft.id,
-            direction=direction or "inbound",
+            direction=direction or ("outbound" if fact.errand else "inbound"),
             performed_by=wire_of(by, "by") or {"kind": "automated"},
             on_behalf_of=on_behalf_of,
             goal=goal,

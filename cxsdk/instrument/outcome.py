@@ -81,12 +81,26 @@ def _by_kind(error: BaseException) -> Outcome:
         return "abandoned", None, None
     if isinstance(error, (SystemExit, KeyboardInterrupt)):
         return "unknown", None, None
+    told = _of_celery(error)
+    if told is not None:
+        return told
     status = _status(error)
     if status is None:
         return "failure", None, _name(error)
     if status >= 500:
         return "failure", None, str(status)
     return ("unknown", None, str(status)) if status >= 400 else ("success", None, None)
+
+
+def _of_celery(error: BaseException) -> Outcome | None:
+    """
+    Return what Celery's control flow means, None of any other exception: an attempt that another
+    one follows is no contact of its own; of a task that is given up nobody knows how it ended.
+    """
+    kinds = {c.__name__ for c in type(error).__mro__ if c.__module__ == "celery.exceptions"}
+    if "Retry" in kinds or ("Reject" in kinds and getattr(error, "requeue", False)):
+        return IGNORED
+    return ("unknown", None, None) if kinds & {"Ignore", "Reject"} else None
 
 
 def _is_cancelled(error: BaseException) -> bool:

@@ -128,7 +128,9 @@ class Perceptions(Base):
 
         The other arguments are those of `feedback`.
         """
-        fact = Fact(capture, "reaction", "observed", customer=customer, at=at, key=key)
+        fact = Fact(
+            capture, "reaction", "observed", customer=customer, at=at, key=key, what=reaction
+        )
         fact.put(
             reaction_id=fact.draft.id,
             reaction=reaction,

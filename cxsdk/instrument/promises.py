@@ -181,7 +181,16 @@ class Promises(Base):
             immediate: True: also inside of a transaction of the host's that an integration knows
                 of, and whether or not it commits. Elsewhere it makes no difference.
         """
-        fact = Fact(capture, "commitment", "made", customer=customer, at=at, key=key, role="made.")
+        fact = Fact(
+            capture,
+            "commitment",
+            "made",
+            customer=customer,
+            at=at,
+            key=key,
+            role="made.",
+            what=kind,
+        )
         fact.put(
             commitment_id=fact.key or fact.draft.id,
             state="made",
@@ -237,6 +246,7 @@ class Promises(Base):
             at=at,
             key=key if state in _FINAL else None,
             role=f"{state}.",
+            what=key,
         )
         late_ms = None if late_by is None else milliseconds(late_by, "commitment.late_by")
         fact.put(commitment_id=key, state=state, lateness_ms=late_ms, **(facts or {}))
@@ -291,6 +301,7 @@ class Promises(Base):
             at=at,
             key=key,
             role="encountered.",
+            what=problem,
         )
         _problem(fact, problem, severity, user_visible=user_visible)
         fact.put(

@@ -102,6 +102,7 @@ class Guest(Scope):
         self.where = where
         self.purposes = None
         self.correlation = None
+        self.errand = None
         self._is_new = False
         self._reader = reader
         self._request = request

@@ -107,6 +107,19 @@ class Carrier:
             return {}
         return {_HEADER: value}
 
+    def kept(self, target: str, headers: Any) -> str | None:
+        """
+        Return what a request to *target* may keep of the baggage that is among its *headers*, which
+        may come from a request before it: to a host that is not of the list nothing of ours.
+        None: as it is.
+        """
+        sent = _values(headers)
+        parts = [part.strip() for part in sent.split(",") if part.strip()]
+        others = [part for part in parts if part.partition("=")[0].strip() not in _OURS]
+        if len(others) == len(parts) or self._is_allowed(target):
+            return None
+        return ",".join(others)
+
     def _members(self, scope: Scope) -> dict[str, str]:
         known = self._customers.resolve(scope.who)
         members: dict[str, str] = {}
@@ -171,7 +184,7 @@ class Carrier:
         Return whom *text* stands for, None where it cannot be the id of anybody.
         """
         if self._has_key:
-            return WireId(text) if _WIRE.match(text) else None
+            return WireId(text, self._customers.calls) if _WIRE.match(text) else None
         try:
             # Without a key the wire has the host's own ids.
             self._customers.resolve((text, None, None, None))

@@ -127,8 +127,12 @@ class Customers:
         elif customer is None and session is not None:
             block["anonymous_id"] = "a-" + self._hash("anonymous", str(session))
         if account is not None:
-            block["account_id"] = self._wire(
-                _clean(account, "customer.account_id"), "customer.account_id", "account"
+            block["account_id"] = (
+                str(account)
+                if type(account) is WireId
+                else self._wire(
+                    _clean(account, "customer.account_id"), "customer.account_id", "account"
+                )
             )
         is_known = customer is not None or account is not None
         kind, first = next(iter(block.items()), ("", None))
@@ -144,6 +148,15 @@ class Customers:
         if session is None:
             return None
         return str(session) if type(session) is WireId else self.session(session)
+
+    def calls(self, customer: Any, text: str) -> bool:
+        """
+        Say whether *text* is what the wire calls *customer*, the host's own id.
+        """
+        try:
+            return (self.resolve((customer, None, None, None)).block or {}).get("id") == text
+        except InvalidEventError:
+            return False
 
     def session(self, session: Any) -> str:
         """

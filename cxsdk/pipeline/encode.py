@@ -20,7 +20,7 @@ from cxsdk.pipeline.customers import Known
 from cxsdk.pipeline.draft import Draft
 from cxsdk.pipeline.site import Site
 from cxsdk.pipeline.touchpoints import Touchpoints
-from cxsdk.scope import Where
+from cxsdk.scope import Where, current_scope
 
 if TYPE_CHECKING:
     from cxsdk.events.model import Event
@@ -46,15 +46,19 @@ _RARE = (
 
 def traceparent() -> str | None:
     """
-    Return the W3C traceparent of the active span, or None.
+    Return the W3C traceparent of the active span, else of whoever sent the task of a queue that
+    runs here, or None.
     """
     context = get_current()
-    if not context:
+    if context:
+        span = trace.get_current_span(context).get_span_context()
+        if span.is_valid:
+            return f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
+    scope = current_scope.get()
+    if scope is None or scope.errand is None:
         return None
-    span = trace.get_current_span(context).get_span_context()
-    if not span.is_valid:
-        return None
-    return f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
+    sent: str | None = scope.errand.traceparent
+    return sent
 
 
 class Encoder:

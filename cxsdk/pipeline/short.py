@@ -92,7 +92,8 @@ class ShortWay:
             text = encoder.site(site, where)
         who = known.text or encoder.who(known, None, self._default, None)
         links = known.links
-        if get_current() and (parent := traceparent()) is not None:
+        is_traced = get_current() or (scope is not None and scope.errand is not None)
+        if is_traced and (parent := traceparent()) is not None:
             links = f'{links},"traceparent":"{parent}"'
         time_ns = contact._began_ns + elapsed
         try:

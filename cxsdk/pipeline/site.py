@@ -6,6 +6,7 @@ Checked once, when the line is first reached or decorated; its JSON is made once
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from cxsdk.errors import InvalidEventError
@@ -26,7 +27,7 @@ class Site:
         InvalidEventError: a fact does not fit the standard.
     """
 
-    __slots__ = ("function", "memo", "place", "touchpoint", "wire")
+    __slots__ = ("_outbound", "function", "memo", "place", "touchpoint", "wire")
 
     def __init__(
         self,
@@ -66,6 +67,7 @@ class Site:
             on_behalf_of=on_behalf_of,
             goal=goal,
         )
+        self._outbound: Site | None = None if direction is None else self
         self.touchpoint = touchpoint
         self.place = where
         self.function = function
@@ -73,6 +75,19 @@ class Site:
         """The encoder, the place and the text of the last event: mostly also of the next."""
         self.wire = dump(probe)
         del self.wire["interaction_id"], self.wire["customer"]
+
+    def outbound(self) -> Site:
+        """
+        Return this site as it is in a task, where nobody came to us: outbound, unless the code
+        says a direction. Made once.
+        """
+        if self._outbound is None:
+            made = copy(self)
+            made.wire = {**self.wire, "direction": "outbound"}
+            made.memo = (None, NOWHERE, "")
+            made._outbound = made
+            self._outbound = made
+        return self._outbound
 
     def facts(
         self, where: Where, touchpoint: str, service: dict[str, Any], party: Any

@@ -213,3 +213,15 @@ def test_pages_follow_each_other_without_gap_or_repeat(store, keep, facts):
             break
         cursor = page.next
     assert (len(seen), len(set(seen))) == (10, 10)
+
+
+def test_a_repeat_that_took_longer_is_a_plain_duplicate(store, keep, facts):
+    """How long the telling took is no content: a task that is handed out again is as fast as it is."""
+    event = facts.interaction("c1", id="a")
+
+    def lasting(duration_ms):
+        return {**event, "data": {**event["data"], "duration_ms": duration_ms}}
+
+    keep(lasting(5))
+    done = keep(lasting(900))
+    assert (done.accepted, done.duplicate, done.conflicts) == (0, 1, ())

@@ -30,8 +30,9 @@ _HOSTS = (
     ("`os._exit`, `kill -9`", "nothing", "–", "none"),
     ("`multiprocessing` child: process, pool, executor", "a finalizer", "nothing", "all"),
     ("`Pool.terminate`, `Process.kill`", "nothing", "–", "none"),
-    ("Celery prefork", "`worker_process_shutdown`", "[one line](#celery)", "all"),
+    ("Celery prefork", "`worker_process_shutdown`", "[`CX(app)`, or a line](#celery)", "all"),
     ("Celery prefork, without that", "nothing", "–", "none"),
+    ("Celery threads, solo, gevent", "`atexit`", "nothing", "all"),
     ("function host", "nothing: it is frozen", "[`cx.flush`](#functions)", "all"),
 )
 _FIGURES = (

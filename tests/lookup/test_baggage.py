@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 import cxsdk as cx
 from cxsdk.lookup.baggage import MAX_BYTES, MAX_MEMBERS, Carrier
 from cxsdk.scope import WireId
+from cxsdk.testing import capture
 from tests.lookup.conftest import Told
 
 KEY = b"a secret of the team, long enough"
@@ -493,3 +494,23 @@ def test_a_customer_travels_from_service_to_service(make):
             got["name"],
         )
         assert asked == crm.calls
+
+
+def test_the_customer_of_another_service_is_recognised_by_the_hosts_id():
+    """Whoever names the same customer by their own id keeps session and assurance."""
+    with carrier().incoming(sent()), cx.scope(customer=RAW) as named:
+        assert (named.who[0], named.assurance) == (RAW, "authenticated")
+        assert str(named.who[3]).startswith("s-")
+    with carrier().incoming(sent()), cx.scope(customer="somebody-else") as other:
+        assert (other.assurance, other.who[3]) == (None, None)
+
+
+def test_an_interaction_of_that_customer_keeps_the_consent():
+    """Named on the call, by a decorator say, they are still whom the scope serves."""
+    with cx.Client("b", collector="null:", privacy=cx.PrivacyOptions(key=KEY)) as client:
+        with capture() as events, carrier().incoming(sent()), cx.scope(consent="granted"):
+            for customer in (RAW, "somebody-else"):
+                with client.interaction("order.view", customer=customer):
+                    client.feedback(csat=4, customer=customer)
+    states = [event.data.consent and event.data.consent.state for event in events]
+    assert states == ["granted", "granted", None, None]
