@@ -5,7 +5,10 @@ The routes of a `Site`, as four ways of ASGI have them.
 import asyncio
 import re
 
+from starlette.middleware.sessions import SessionMiddleware
+
 import cxsdk as cx
+from cxsdk.integrations.asgi import Keeper
 
 KEY = "not-a-secret-but-long-enough-for-everybody"
 
@@ -55,10 +58,13 @@ def bare(site):
             await stream(receive, send)
         elif path in {"/who", "/healthz"}:
             await respond(send, site.who().encode())
+        elif path == "/session":
+            scope["session"]["cart"] = 1
+            await respond(send)
         else:
             await respond(send, status=404)
 
-    return app
+    return SessionMiddleware(Keeper(app), secret_key=KEY)
 
 
 # ---- Starlette ----------------------------------------------------------------------------------
@@ -70,7 +76,6 @@ def starlette(site):
     """
     from starlette.applications import Starlette
     from starlette.middleware import Middleware
-    from starlette.middleware.sessions import SessionMiddleware
     from starlette.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
     from starlette.routing import Route
 
@@ -127,15 +132,14 @@ def starlette(site):
 # ---- FastAPI ------------------------------------------------------------------------------------
 
 
-def fastapi(site):
+def fastapi(site, **how):
     """
     Handlers with typed parameters, some in an included router.
     """
     from fastapi import APIRouter, FastAPI, Request
     from fastapi.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
-    from starlette.middleware.sessions import SessionMiddleware
 
-    app = FastAPI(openapi_url=None)
+    app = FastAPI(openapi_url=None, **how)
     router = APIRouter()
     kept = {"x-own": "kept"}
 

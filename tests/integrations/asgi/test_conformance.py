@@ -30,6 +30,8 @@ class _Wrapped(IntegrationConformance):
 
 
 class TestBare(_Wrapped):
+    has_session = True
+
     def make(self, site):
         return [apps.bare(site)]
 

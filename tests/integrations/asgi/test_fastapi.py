@@ -191,6 +191,23 @@ def test_an_offer_is_a_dependency_and_json():
     client.close(0)
 
 
+def test_a_handler_that_yields_its_events_is_measured_to_the_last_one(cx_events):
+    """Server-sent events as FastAPI itself makes them."""
+    sse = pytest.importorskip("fastapi.sse", reason="this FastAPI has no events of its own")
+    app = FastAPI(dependencies=[interactions()])
+
+    @app.get("/x", response_class=sse.EventSourceResponse)
+    async def x():
+        for _ in range(3):
+            yield {"interaction": cx.current().interaction_id}
+
+    CX(app, customer=by_header)
+    reply = ask(app, "/x", headers=U1)
+    event = cx_events.one("interaction")
+    assert reply.text.count(event.data.interaction_id) == 3
+    assert event.data.outcome == "success"
+
+
 # ---- how it ended -------------------------------------------------------------------------------
 
 

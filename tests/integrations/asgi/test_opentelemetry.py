@@ -5,8 +5,10 @@ Beside OpenTelemetry's own instrumentation: one span and one event, linked; noth
 from __future__ import annotations
 
 import asyncio
+import inspect
 
 import pytest
+from fastapi import FastAPI
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from opentelemetry.instrumentation.starlette import StarletteInstrumentor
@@ -60,6 +62,14 @@ def of_fastapi(provider, is_first):
     return app
 
 
+def of_fastapi_itself(provider, is_first):
+    if "telemetry" not in inspect.signature(FastAPI.__init__).parameters:
+        pytest.skip("this FastAPI makes no spans of its own")
+    app = apps.fastapi(Site(), telemetry={"tracer_provider": provider})
+    fastapi.CX(app, interactions=ALL, customer=by_header)
+    return app
+
+
 def of_asgi(provider, is_first):
     inner = asgi.CX(
         apps.bare(Site()), routes=apps.BARE, interactions=ALL, customer=lambda scope: "u1"
@@ -67,7 +77,7 @@ def of_asgi(provider, is_first):
     return OpenTelemetryMiddleware(inner, tracer_provider=provider)
 
 
-@pytest.mark.parametrize("make", [of_starlette, of_fastapi, of_asgi])
+@pytest.mark.parametrize("make", [of_starlette, of_fastapi, of_fastapi_itself, of_asgi])
 @pytest.mark.parametrize("is_first", [True, False])
 @pytest.mark.parametrize("path", ["/plain", "/stream"])
 def test_an_event_links_to_the_span_of_its_request(make, is_first, path, spans, cx_events):
