@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
-from starlette.routing import Host, Mount, Route, Router, WebSocketRoute
+from starlette.routing import BaseRoute, Host, Match, Mount, Route, Router, WebSocketRoute
 
 from cxsdk.integrations.routes import Table, leaf_of, leaves
 from cxsdk.testing.conformance._driving import Ask, acall
@@ -124,6 +124,17 @@ def test_websockets_are_told_apart():
     table = table_of(Starlette(routes=[WebSocketRoute("/w", talk), Route("/w", handler("page"))]))
     assert table.find("WEBSOCKET", "/w").view is talk
     assert table.find("GET", "/w").view.__name__ == "page"
+
+
+def test_a_route_of_a_kind_that_nobody_knows_is_passed_over():
+    """A class of the host's own has no pattern that could be read."""
+
+    class Own(BaseRoute):
+        def matches(self, scope):
+            return Match.NONE, {}
+
+    table = table_of(Starlette(routes=[Own(), Route("/a", handler("a"))]))
+    assert table.find("GET", "/a").view.__name__ == "a"
 
 
 def test_where_nothing_is_wanted_nothing_is_looked_for():

@@ -408,6 +408,27 @@ def test_prompts_have_their_endpoint_and_their_function_in_templates(tmp_path, c
     client.close(0)
 
 
+def test_below_a_root_path_the_form_leads_to_where_the_endpoint_is(tmp_path):
+    """A proxy's prefix stands before the mount, as browsers need it."""
+    (tmp_path / "page.html").write_text("{{ cx_prompt('effort') }}")
+    templates = Jinja2Templates(str(tmp_path))
+
+    async def pay(request):
+        with cx.interaction("checkout.pay"):
+            pass
+        return templates.TemplateResponse(request, "page.html")
+
+    inner = Starlette(routes=[Route("/pay", pay)])
+    client = cx.init("shop", collector="null:", prompts=easy())
+    CX(inner, customer=by_header, templates=templates)
+    page = ask(Starlette(routes=[Mount("/shop", inner)]), "/shop/pay", headers=U1).text
+    action = re.search(r'action="([^"]+)"', page)[1]
+    outer = Starlette(routes=[Mount("/shop", inner)])
+    assert action.startswith("/shop/cx/o/")
+    assert ask(outer, action, "POST", headers=U1, body=b"easy=6").status in {200, 303}
+    client.close(0)
+
+
 def test_without_prompts_the_path_of_their_endpoint_is_the_hosts():
     """Nobody is asked anything, so nothing of the host is shadowed."""
     app = Starlette(routes=[Route("/cx/own", text(lambda _: "own"))])
