@@ -372,7 +372,7 @@ class CX(Layer):
         front = AsgiFront(options, client, routes)
         if client is not None and init:
             raise ConfigurationError(f"client: expected none, or no {', '.join(sorted(init))}")
-        if init:
+        if client is None:
             client_of(init)
         super().__init__(app, Seat(front))
 

@@ -4,6 +4,7 @@ A front: one installed integration, with its options, its rules and its client.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from fnmatch import translate
@@ -23,13 +24,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Front", "client_of"]
 
+_SERVICE = "CXSDK_SERVICE"
 _made: dict[int, tuple[dict[str, Any], Client]] = {}
 
 
 def client_of(arguments: Mapping[str, Any]) -> None:
     """
     Make the default client as a framework's settings say; once for the same settings, however many
-    applications are made of them.
+    applications are made of them. Where they say nothing of ``init``, the host calls that itself, or
+    the environment names the service.
 
     Raises:
         ConfigurationError: an argument of ``init`` is wrong.
@@ -39,8 +42,8 @@ def client_of(arguments: Mapping[str, Any]) -> None:
     is_alive = present is not None and present.health().reason != "closed"
     if is_alive and before is not None and before[0] == arguments and before[1] is present:
         return
-    if present is not None and arguments.keys() <= {"listeners"}:
-        # The host has made its client itself; span attributes alone are no reason for another.
+    if arguments.keys() <= {"listeners"} and (present is not None or _SERVICE not in os.environ):
+        # Span attributes alone are no reason for a client.
         return
     _made.clear()
     made = _default.init(**arguments)

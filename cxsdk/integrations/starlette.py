@@ -193,7 +193,7 @@ class CX:
         front = type(self).front(options, client, app)
         self.app = app
         self._seat = self._sit(front)
-        if init:
+        if client is None:
             client_of(init)
         if templates is not None:
             self.templates(templates)

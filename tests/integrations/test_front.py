@@ -163,6 +163,15 @@ def test_applications_of_the_same_settings_share_a_client():
     assert _default.client() is second
 
 
+def test_the_environment_may_name_the_service(monkeypatch):
+    """Settings without a word for ``init`` make a client only where the service has a name."""
+    client_of({})
+    assert _default.client() is None
+    monkeypatch.setenv("CXSDK_SERVICE", "named")
+    client_of({})
+    assert _default.client().settings.service == "named"
+
+
 def test_an_interaction_that_a_rule_ignores_is_none(cx_events):
     """``ignore`` of a rule holds for what the handler raises."""
     front = Fields(Options(interactions=[{"route": "*", "ignore": (LookupError,)}]))
