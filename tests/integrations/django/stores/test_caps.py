@@ -33,6 +33,7 @@ class _OnDjango(CapStoreConformance):
 class TestOnSqlite(_OnDjango):
     __test__ = True
     kind = "sqlite3"
+    race_processes, race_customers, race_quota = 8, 110, 100
 
     def make_broken_stores(self):
         damaged = self.folder / "damaged.db"
@@ -68,5 +69,4 @@ class TestOnPostgres(_OnDjango):
 class TestOnPostgresThatStays(TestOnPostgres):
     """The same over connections that stay."""
 
-    race_processes, race_customers, race_quota = 16, 330, 300
     more: ClassVar = {"PASSWORD": "s3cret", "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
