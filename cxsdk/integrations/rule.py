@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import attrs
 
 from cxsdk.errors import ConfigurationError
+from cxsdk.integrations.touchpoint import touchpoint_of
 
 __all__ = [
     "METHODS",
@@ -28,9 +29,6 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "WEBSOCKET")
 """What a rule is about where it does not say; never HEAD and OPTIONS, which nobody sees."""
 
 _MOST = 4096
-_PARTS = 5
-_LONGEST = 80
-_PLACEHOLDER = re.compile(r"<(?:[^<>:]*:)?([^<>]*)>|\{([^{}:]*)(?::[^{}]*)?\}|\(\?P<(\w+)>[^()]*\)")
 _MARK = "__cx_rule__"
 _DECORATED = "__cx_interaction__"
 F = TypeVar("F", bound=Callable[..., Any])
@@ -107,7 +105,8 @@ class Rule:
         """
         return (
             method in self.methods
-            and _pattern(self.route).match(route) is not None
+            # Written as it is: expressions have brackets, which mean something else in a pattern.
+            and (self.route == route or _pattern(self.route).match(route) is not None)
             and (self.view == "*" or any(_pattern(self.view).match(name) for name in names))
         )
 
@@ -224,26 +223,3 @@ def as_interaction(touchpoint: str | None = None, **facts: Any) -> Callable[[F],
         return view
 
     return mark
-
-
-def touchpoint_of(route: str, method: str = "GET") -> str:
-    """
-    Return the touchpoint that stands for *route*: its parts joined by dots, those of a parameter
-    under its name, and what is done to it where that is not GET.
-
-    ``/orders/<int:order_id>/pay`` with POST is ``orders.order_id.pay.post``. At most five parts;
-    the last one takes what is beyond.
-    """
-    named = _PLACEHOLDER.sub(lambda m: next((g for g in m.groups() if g), "any"), route)
-    words = [_word(part) for part in re.split(r"[/.]", named.strip("^$"))]
-    words = [word for word in words if word] or ["root"]
-    if method not in {"GET", "WEBSOCKET"}:
-        words.append(_word(method))
-    if len(words) > _PARTS:
-        words = [*words[: _PARTS - 1], "_".join(words[_PARTS - 1 :])]
-    return ".".join(words)[:_LONGEST].rstrip(".")
-
-
-def _word(text: str) -> str:
-    word = re.sub(r"[^a-z0-9_]+", "_", text.lower()).strip("_")
-    return f"n{word}" if word[:1].isdigit() else word
