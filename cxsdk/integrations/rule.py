@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import attrs
 
 from cxsdk.errors import ConfigurationError
+from cxsdk.integrations.status import Outcomes, outcomes_of
 from cxsdk.integrations.touchpoint import touchpoint_of
 
 __all__ = [
@@ -62,6 +63,13 @@ class Rule:
         touchpoint: a constant such as ``checkout.pay``; by default made of the route, see
             `touchpoint_of`.
 
+        statuses: of the response, with what each means where the standard's own reading does not
+            hold: an outcome, or (outcome, reason). ``{200: ("failure", "wrong_password")}`` is for a
+            form that is shown again.
+
+        login: True: who is served when it ends is who the visitor was, and ``identify`` says so. For
+            applications with a login of their own; of that of the framework an integration hears.
+
         stage, channel, medium, location, goal, direction, by, on_behalf_of, fails, ignore, classify:
             as for ``cx.interaction``.
 
@@ -73,6 +81,8 @@ class Rule:
     view: str = "*"
     methods: tuple[str, ...] = attrs.field(default=None, converter=_methods)
     skip: bool = False
+    statuses: Outcomes = attrs.field(default=None, converter=outcomes_of, eq=False)
+    login: bool = False
     touchpoint: str | None = None
     stage: str | None = None
     channel: str | None = None
