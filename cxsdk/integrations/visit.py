@@ -160,7 +160,10 @@ class Visit:
         rule, fixed = found
         if rule.statuses or rule.login:
             self._rule = rule
+        if rule.login:
             self.guest.pin()  # a login gives the session another key
+        elif self._front.options.customer is not None:
+            self.guest.look()  # of a logout that is the host's own nobody tells us
         options = (rule.ignore, rule.classify) if rule.ignore or rule.classify else None
         made = begun(self._front.source, fixed, None, rule.fails, options)
         made.__enter__()

@@ -114,6 +114,22 @@ def test_a_login_of_the_hosts_own_links_the_visitor_where_a_rule_says_so(cx_even
     assert cx.scope().who[0] is None
 
 
+def test_a_logout_of_the_hosts_own_is_of_who_was_logged_in(cx_events, caplog):
+    """A team's function is asked before the handler; what it cannot tell then, it is asked again."""
+    asked = []
+
+    def household(request):
+        asked.append(1)
+        return request["household"]  # raises where there is none
+
+    front = Fields(Options(interactions=[{"route": "*"}], customer=household))
+    with caplog.at_level(logging.WARNING, "cxsdk"):
+        served(front, {"household": "h1"}, 302, then={"household": None})
+        served(front, {}, 302, then={"household": "h2"})
+    assert [event.data.customer.id for event in cx_events] == ["h1", "h2"]
+    assert (len(asked), caplog.records) == (3, [])
+
+
 def test_a_session_without_a_login_is_an_anonymous_visitor(cx_events):
     """The anonymous id is a hash of the session key, the same in each request."""
     front = Fields(Options(consent=lambda _: "granted"))
