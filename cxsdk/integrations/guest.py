@@ -95,6 +95,7 @@ class Guest(Scope):
         "_received",
         "_request",
         "_who",
+        "is_turned",
         "named",
     )
 
@@ -116,6 +117,9 @@ class Guest(Scope):
         self._asking = False
         self.named: str | None = None
         """The id that a visitor who has agreed is given; to be set as a cookie."""
+
+        self.is_turned = False
+        """Somebody logged in or out: who uses this browser next is another visitor."""
 
     # ---- who ------------------------------------------------------------------------------
 

@@ -208,6 +208,7 @@ class Visit:
         is_done = self.status < 400 and made._fields.get("outcome", "success") == "success"
         if not rule.login or not is_done or self.guest.who[0] is None:
             return
+        self.guest.is_turned = True
         token = current_scope.set(self.guest)
         try:
             self._front.source.identify(
@@ -219,17 +220,22 @@ class Visit:
     def cookie(self, *, secure: bool) -> str | None:
         """
         Return the value of a ``Set-Cookie`` header for a visitor who has agreed and has no session
-        that would name them; mostly None. To be asked when the response begins.
+        that would name them, or who was named and has logged in or out; mostly None. To be asked
+        when the response begins.
 
         Args:
             secure: whether the request came by HTTPS.
         """
-        named = self.guest.named
+        named, lasts = self.guest.named, _KEPT_S
+        if self.guest.is_turned:
+            if not self._front.may_name() or self._front.visitor(self.request) is None:
+                return None
+            named, lasts = "", 0
         if named is None:
             return None
         more = "; Secure" if secure else ""
         name = self._front.options.cookie
-        return f"{name}={named}; Max-Age={_KEPT_S}; Path=/; HttpOnly; SameSite=Lax{more}"
+        return f"{name}={named}; Max-Age={lasts}; Path=/; HttpOnly; SameSite=Lax{more}"
 
     @harmless
     def end(self, error: BaseException | None = None) -> None:

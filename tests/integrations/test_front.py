@@ -114,6 +114,24 @@ def test_a_login_of_the_hosts_own_links_the_visitor_where_a_rule_says_so(cx_even
     assert cx.scope().who[0] is None
 
 
+def test_who_logs_in_or_out_leaves_no_cookie_to_the_next(cx_events):
+    """The next visitor of a shared browser is another one, and nobody is named twice over."""
+    front = Fields(
+        Options(interactions=[{"route": "*", "login": True}], consent=lambda _: "granted")
+    )
+    brought = {"cookie": f"cx_visitor={'v' * 22}"}
+    headers = []
+    for request, then in ((brought, {"user": "u1"}), ({}, {"user": "u1"}), (brought, {})):
+        with front.visit(dict(request), "/enter") as visit:
+            visit.began("POST", "/enter", None)
+            visit.request.update(then)
+        visit.answered(302)
+        headers.append(visit.cookie(secure=False))
+        visit.end()
+    gone = "cx_visitor=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax"
+    assert headers == [gone, None, None]
+
+
 def test_a_logout_of_the_hosts_own_is_of_who_was_logged_in(cx_events, caplog):
     """A team's function is asked before the handler; what it cannot tell then, it is asked again."""
     asked = []
