@@ -113,6 +113,8 @@ def _interaction(card: Card, data: dict[str, Any], _: Promise | None) -> None:
     if data.get("goal_met"):
         card.badges += _badge(data["goal_met"], "goal met: ")
     card.facts.append(Fact("performed by", party(data.get("performed_by"))))
+    if data.get("on_behalf_of"):
+        card.facts.append(Fact("on behalf of", words(data["on_behalf_of"])))
     if data.get("wait_ms") is not None:
         card.facts.append(Fact("waited", duration(data["wait_ms"])))
     effort = [f"{words(name)} {value}" for name, value in data.get("effort", {}).items()]

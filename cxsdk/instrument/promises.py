@@ -37,7 +37,8 @@ class CommitmentHandle:
     A promise made earlier, here or in another process, known by its key.
 
     Each method records what became of it and returns `Accepted` or `Dropped`. A promise ends
-    once: the same ending said twice is one event.
+    once: the same ending said twice is one event. What may be said of it more than once takes a
+    ``key`` of whoever says it: said twice under the same one, it is one event as well.
     """
 
     def __init__(
@@ -80,17 +81,21 @@ class CommitmentHandle:
         """
         return self._say("cancelled", at=at, reason=reason)
 
-    def at_risk(self, *, reason: str | None = None, at: datetime | None = None) -> Result:
+    def at_risk(
+        self, *, reason: str | None = None, at: datetime | None = None, key: str | None = None
+    ) -> Result:
         """
         The promise will probably not be kept.
         """
-        return self._say("at_risk", at=at, reason=reason)
+        return self._say("at_risk", at=at, told_as=key, reason=reason)
 
-    def paused(self, *, reason: str | None = None, at: datetime | None = None) -> Result:
+    def paused(
+        self, *, reason: str | None = None, at: datetime | None = None, key: str | None = None
+    ) -> Result:
         """
         The clock of the promise stands still, for a reason the customer knows.
         """
-        return self._say("paused", at=at, reason=reason)
+        return self._say("paused", at=at, told_as=key, reason=reason)
 
     def revised(
         self,
@@ -101,6 +106,7 @@ class CommitmentHandle:
         reason: str | None = None,
         revision: int | None = None,
         at: datetime | None = None,
+        key: str | None = None,
     ) -> Result:
         """
         The customer was told another time.
@@ -111,13 +117,20 @@ class CommitmentHandle:
             self._customer,
             self._tz,
             at=at,
+            told_as=key,
             due=(due_at, due_date, window, None),
             facts={"reason": reason, "revision": revision},
             immediate=self._immediate,
         )
 
     def _say(
-        self, state: str, *, at: datetime | None, late_by: float | None = None, **facts: Any
+        self,
+        state: str,
+        *,
+        at: datetime | None,
+        late_by: float | None = None,
+        told_as: str | None = None,
+        **facts: Any,
     ) -> Result:
         return self._owner._commitment_event(
             self._key,
@@ -126,6 +139,7 @@ class CommitmentHandle:
             self._tz,
             at=at,
             late_by=late_by,
+            told_as=told_as,
             facts=facts,
             immediate=self._immediate,
         )
@@ -233,19 +247,22 @@ class Promises(Base):
         *,
         at: datetime | None = None,
         late_by: float | None = None,
+        told_as: str | None = None,
         due: tuple[Any, Any, Any, Any] = (None, None, None, None),
         facts: Mapping[str, Any] | None = None,
         immediate: bool = False,
     ) -> Result:
         key = id_text(key, "commitment.key")
+        is_final = state in _FINAL
         fact = Fact(
             capture,
             "commitment",
             state,
             customer=customer,
             at=at,
-            key=key if state in _FINAL else None,
-            role=f"{state}.",
+            key=key if is_final else told_as,
+            # The same word of somebody else about two promises is two events.
+            role=f"{state}." if is_final else f"{state}.{key}.",
             what=key,
         )
         late_ms = None if late_by is None else milliseconds(late_by, "commitment.late_by")

@@ -95,6 +95,7 @@ class Guest(Scope):
         "_received",
         "_request",
         "_who",
+        "is_turned",
         "named",
     )
 
@@ -116,6 +117,9 @@ class Guest(Scope):
         self._asking = False
         self.named: str | None = None
         """The id that a visitor who has agreed is given; to be set as a cookie."""
+
+        self.is_turned = False
+        """Somebody logged in or out: who uses this browser next is another visitor."""
 
     # ---- who ------------------------------------------------------------------------------
 
@@ -152,6 +156,23 @@ class Guest(Scope):
         if self._who is None:
             self._who = (None, None, None, self._session())
 
+    def look(self) -> None:
+        """
+        Find out who it is before anything can log them out. What cannot be told so early is asked
+        again when it is needed.
+        """
+        if self._who is not None or self._asking:
+            return
+        self._asking = True
+        try:
+            found = self._reader.customer(self._request)
+        except Exception:  # noqa: BLE001 - the host's function may need what is not there yet
+            found = None
+        finally:
+            self._asking = False
+        if found is not None:
+            self._known(found, self._session())
+
     def _find(self) -> Who:
         if self._asking:
             # The host's own function that says who it is asks who it is.
@@ -165,12 +186,15 @@ class Guest(Scope):
             found = self._quietly(self._reader.customer)
             if found is None:
                 return self._told(who)
-            customer, assurance = found if isinstance(found, tuple) else (found, None)
-            self._claim = None if assurance == _SURE else assurance
-            self._who = who = (customer, None, None, session)
-            return who
+            return self._known(found, session)
         finally:
             self._asking = False
+
+    def _known(self, found: Any, session: str | None) -> Who:
+        customer, assurance = found if isinstance(found, tuple) else (found, None)
+        self._claim = None if assurance == _SURE else assurance
+        self._who = who = (customer, None, None, session)
+        return who
 
     def _told(self, who: Who) -> Who:
         """

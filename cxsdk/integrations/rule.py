@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 import attrs
 
 from cxsdk.errors import ConfigurationError
+from cxsdk.integrations.status import Outcomes, outcomes_of
+from cxsdk.integrations.touchpoint import touchpoint_of
 
 __all__ = [
     "METHODS",
@@ -28,9 +30,6 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "WEBSOCKET")
 """What a rule is about where it does not say; never HEAD and OPTIONS, which nobody sees."""
 
 _MOST = 4096
-_PARTS = 5
-_LONGEST = 80
-_PLACEHOLDER = re.compile(r"<(?:[^<>:]*:)?([^<>]*)>|\{([^{}:]*)(?::[^{}]*)?\}|\(\?P<(\w+)>[^()]*\)")
 _MARK = "__cx_rule__"
 _DECORATED = "__cx_interaction__"
 F = TypeVar("F", bound=Callable[..., Any])
@@ -64,6 +63,13 @@ class Rule:
         touchpoint: a constant such as ``checkout.pay``; by default made of the route, see
             `touchpoint_of`.
 
+        statuses: of the response, with what each means where the standard's own reading does not
+            hold: an outcome, or (outcome, reason). ``{200: ("failure", "wrong_password")}`` is for a
+            form that is shown again.
+
+        login: True: who is served when it ends is who the visitor was, and ``identify`` says so. For
+            applications with a login of their own; of that of the framework an integration hears.
+
         stage, channel, medium, location, goal, direction, by, on_behalf_of, fails, ignore, classify:
             as for ``cx.interaction``.
 
@@ -75,6 +81,8 @@ class Rule:
     view: str = "*"
     methods: tuple[str, ...] = attrs.field(default=None, converter=_methods)
     skip: bool = False
+    statuses: Outcomes = attrs.field(default=None, converter=outcomes_of, eq=False)
+    login: bool = False
     touchpoint: str | None = None
     stage: str | None = None
     channel: str | None = None
@@ -107,7 +115,8 @@ class Rule:
         """
         return (
             method in self.methods
-            and _pattern(self.route).match(route) is not None
+            # Written as it is: expressions have brackets, which mean something else in a pattern.
+            and (self.route == route or _pattern(self.route).match(route) is not None)
             and (self.view == "*" or any(_pattern(self.view).match(name) for name in names))
         )
 
@@ -224,26 +233,3 @@ def as_interaction(touchpoint: str | None = None, **facts: Any) -> Callable[[F],
         return view
 
     return mark
-
-
-def touchpoint_of(route: str, method: str = "GET") -> str:
-    """
-    Return the touchpoint that stands for *route*: its parts joined by dots, those of a parameter
-    under its name, and what is done to it where that is not GET.
-
-    ``/orders/<int:order_id>/pay`` with POST is ``orders.order_id.pay.post``. At most five parts;
-    the last one takes what is beyond.
-    """
-    named = _PLACEHOLDER.sub(lambda m: next((g for g in m.groups() if g), "any"), route)
-    words = [_word(part) for part in re.split(r"[/.]", named.strip("^$"))]
-    words = [word for word in words if word] or ["root"]
-    if method not in {"GET", "WEBSOCKET"}:
-        words.append(_word(method))
-    if len(words) > _PARTS:
-        words = [*words[: _PARTS - 1], "_".join(words[_PARTS - 1 :])]
-    return ".".join(words)[:_LONGEST].rstrip(".")
-
-
-def _word(text: str) -> str:
-    word = re.sub(r"[^a-z0-9_]+", "_", text.lower()).strip("_")
-    return f"n{word}" if word[:1].isdigit() else word

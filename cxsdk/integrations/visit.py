@@ -18,10 +18,12 @@ from cxsdk.errors import InvalidEventError
 from cxsdk.instrument.bodies import AsyncBody, Body
 from cxsdk.instrument.interaction import Interaction, begun
 from cxsdk.integrations.guest import Guest
+from cxsdk.integrations.status import by_status
 from cxsdk.scope import current_interaction, current_scope
 
 if TYPE_CHECKING:
     from cxsdk.integrations.front import Front
+    from cxsdk.integrations.rule import Rule
 
 __all__ = ["Visit", "current_visit", "harmless", "serving"]
 
@@ -94,7 +96,17 @@ class Visit:
     the handler raised, `answered` when the status is known, `end` once, after the last byte.
     """
 
-    __slots__ = ("_front", "_otel", "_outer", "error", "guest", "interaction", "request", "status")
+    __slots__ = (
+        "_front",
+        "_otel",
+        "_outer",
+        "_rule",
+        "error",
+        "guest",
+        "interaction",
+        "request",
+        "status",
+    )
 
     def __init__(self, front: Front, request: Any) -> None:
         self._front = front
@@ -103,6 +115,7 @@ class Visit:
         self.interaction: Interaction | None = None
         self.status = 0
         self.error: BaseException | None = None
+        self._rule: Rule | None = None
         self._otel: Any = None
         self._outer: Any = None
 
@@ -145,6 +158,12 @@ class Visit:
         if found is None or self.interaction is not None:
             return
         rule, fixed = found
+        if rule.statuses or rule.login:
+            self._rule = rule
+        if rule.login:
+            self.guest.pin()  # a login gives the session another key
+        elif self._front.options.customer is not None:
+            self.guest.look()  # of a logout that is the host's own nobody tells us
         options = (rule.ignore, rule.classify) if rule.ignore or rule.classify else None
         made = begun(self._front.source, fixed, None, rule.fails, options)
         made.__enter__()
@@ -173,22 +192,50 @@ class Visit:
         Take note of the status; return what the session is to keep, where there is anything.
         """
         self.status = status
+        if self._rule is not None and self.interaction is not None:
+            self._conclude(self._rule, self.interaction)
         return self._front.to_keep(self)
+
+    def _conclude(self, rule: Rule, made: Interaction) -> None:
+        """
+        Heed what a rule says of statuses and logins.
+        """
+        said = rule.statuses.get(self.status)
+        if said is not None and "outcome" not in made._fields:
+            made.outcome = said[0]
+            if said[1] is not None:
+                made.reason = said[1]
+        is_done = self.status < 400 and made._fields.get("outcome", "success") == "success"
+        if not rule.login or not is_done or self.guest.who[0] is None:
+            return
+        self.guest.is_turned = True
+        token = current_scope.set(self.guest)
+        try:
+            self._front.source.identify(
+                self.guest.who[0], assurance=self.guest.assurance or "authenticated"
+            )
+        finally:
+            current_scope.reset(token)
 
     def cookie(self, *, secure: bool) -> str | None:
         """
         Return the value of a ``Set-Cookie`` header for a visitor who has agreed and has no session
-        that would name them; mostly None. To be asked when the response begins.
+        that would name them, or who was named and has logged in or out; mostly None. To be asked
+        when the response begins.
 
         Args:
             secure: whether the request came by HTTPS.
         """
-        named = self.guest.named
+        named, lasts = self.guest.named, _KEPT_S
+        if self.guest.is_turned:
+            if not self._front.may_name() or self._front.visitor(self.request) is None:
+                return None
+            named, lasts = "", 0
         if named is None:
             return None
         more = "; Secure" if secure else ""
         name = self._front.options.cookie
-        return f"{name}={named}; Max-Age={_KEPT_S}; Path=/; HttpOnly; SameSite=Lax{more}"
+        return f"{name}={named}; Max-Age={lasts}; Path=/; HttpOnly; SameSite=Lax{more}"
 
     @harmless
     def end(self, error: BaseException | None = None) -> None:
@@ -224,15 +271,3 @@ class Visit:
         Like `body`, for an async iterable.
         """
         return AsyncBody(chunks, self, self.end)
-
-
-def by_status(made: Any, status: int) -> None:
-    """
-    Give *made* the outcome of an HTTP status, unless the handler said one.
-    """
-    fields = made._fields
-    if status >= 500:
-        fields["outcome"] = "failure"
-    elif "outcome" not in fields:
-        fields["outcome"] = "unknown"
-    fields["_error"] = {"type": str(status)}

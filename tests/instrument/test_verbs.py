@@ -200,6 +200,23 @@ def test_a_promise_lives_over_processes_by_its_key(cx_events: Captured) -> None:
     assert 3_600_000 == kept.data.lateness_ms
 
 
+def test_what_became_of_a_promise_is_told_once_under_a_key(cx_events: Captured) -> None:
+    """A webhook that comes twice revises once; another word, or another promise, is another event."""
+    day = dt.date(2026, 12, 2)
+    with cx.scope(customer="u1", tz="Europe/Vienna"):
+        for key in ("order-1", "order-1", "order-2"):
+            cx.commitment(key).revised(due_date=day, key="msg-1")
+            cx.commitment(key).at_risk(key="msg-1")
+            cx.commitment(key).paused(key="msg-1")
+        unkeyed = [cx.commitment("order-1").revised(due_date=day) for _ in range(2)]
+
+    first, again, other = (cx_events.of("commitment")[at : at + 3] for at in (0, 3, 6))
+    assert [event.id for event in first] == [event.id for event in again]
+    ids = {event.id for event in (*first, *other)} | {told.id for told in unkeyed}
+    assert 8 == len(ids)
+    assert {"order-2"} == {event.data.commitment_id for event in other}
+
+
 def test_a_warranty_is_in_force_and_expires(cx_events: Captured) -> None:
     """What holds until a date ends as expired; its duty says so from the start."""
     with cx.scope(customer="u1", tz="Europe/Vienna"):

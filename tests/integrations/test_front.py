@@ -63,6 +63,91 @@ def test_who_logs_out_during_a_request_was_its_customer(front, cx_events):
     assert [event.data.customer.id for event in cx_events] == ["u1"] * 3
 
 
+def served(front, request, status, *, then=None, error=None):
+    """Serve a request that may change the session on its way."""
+    with front.visit(request, "/enter") as visit:
+        visit.began("POST", "/enter", None)
+        request.update(then or {})
+        if error is not None:
+            visit.failed(error)
+    visit.answered(status)
+    visit.end()
+
+
+def test_a_form_that_is_shown_again_has_failed_where_a_rule_says_so(cx_events):
+    """Statuses mean what the rule says, unless the handler said or raised something."""
+    rule = {"route": "*", "statuses": {200: ("failure", "wrong_password"), 404: "abandoned"}}
+    front = Fields(Options(interactions=[rule]))
+    for status in (200, 404, 302, 410):
+        served(front, {"user": "u1"}, status)
+    served(front, {"user": "u1"}, 200, error=RuntimeError())
+    with front.visit({"user": "u1"}, "/enter") as visit:
+        visit.began("POST", "/enter", None)
+        cx.current().outcome = "partial"
+    visit.answered(200)
+    visit.end()
+    found = [(event.data.outcome, event.data.reason) for event in cx_events]
+    assert found == [
+        ("failure", "wrong_password"),
+        ("abandoned", None),
+        ("success", None),
+        ("unknown", None),
+        ("failure", "wrong_password"),
+        ("partial", None),
+    ]
+
+
+def test_a_login_of_the_hosts_own_links_the_visitor_where_a_rule_says_so(cx_events):
+    """Who is served at its end is who the visitor of the session before was; not after a failure."""
+    rule = {"route": "*", "login": True, "statuses": {200: "failure"}}
+    front = Fields(Options(interactions=[rule], consent=lambda _: "granted"))
+    served(front, {"session": "s1"}, 200)
+    served(front, {"session": "s1"}, 302)
+    served(front, {"session": "s1"}, 302, then={"session": "s2", "user": "u1"})
+    served(front, {"session": "s2", "user": "u1"}, 403)
+    tried, _, identified, entered, _ = cx_events
+    assert [event.family for event in cx_events].count("identity") == 1
+    assert identified.data.customer.id == entered.data.customer.id == "u1"
+    assert identified.data.customer.anonymous_id == tried.data.customer.anonymous_id
+    assert identified.data.assurance == "authenticated"
+    assert cx.current().interaction_id is None
+    assert cx.scope().who[0] is None
+
+
+def test_who_logs_in_or_out_leaves_no_cookie_to_the_next(cx_events):
+    """The next visitor of a shared browser is another one, and nobody is named twice over."""
+    front = Fields(
+        Options(interactions=[{"route": "*", "login": True}], consent=lambda _: "granted")
+    )
+    brought = {"cookie": f"cx_visitor={'v' * 22}"}
+    headers = []
+    for request, then in ((brought, {"user": "u1"}), ({}, {"user": "u1"}), (brought, {})):
+        with front.visit(dict(request), "/enter") as visit:
+            visit.began("POST", "/enter", None)
+            visit.request.update(then)
+        visit.answered(302)
+        headers.append(visit.cookie(secure=False))
+        visit.end()
+    gone = "cx_visitor=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax"
+    assert headers == [gone, None, None]
+
+
+def test_a_logout_of_the_hosts_own_is_of_who_was_logged_in(cx_events, caplog):
+    """A team's function is asked before the handler; what it cannot tell then, it is asked again."""
+    asked = []
+
+    def household(request):
+        asked.append(1)
+        return request["household"]  # raises where there is none
+
+    front = Fields(Options(interactions=[{"route": "*"}], customer=household))
+    with caplog.at_level(logging.WARNING, "cxsdk"):
+        served(front, {"household": "h1"}, 302, then={"household": None})
+        served(front, {}, 302, then={"household": "h2"})
+    assert [event.data.customer.id for event in cx_events] == ["h1", "h2"]
+    assert (len(asked), caplog.records) == (3, [])
+
+
 def test_a_session_without_a_login_is_an_anonymous_visitor(cx_events):
     """The anonymous id is a hash of the session key, the same in each request."""
     front = Fields(Options(consent=lambda _: "granted"))

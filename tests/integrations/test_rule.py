@@ -29,6 +29,13 @@ from cxsdk.integrations.rule import Rules, touchpoint_of
         ("/<lang>/<lang>", "DELETE", "lang.lang.delete"),
         ("/ünïcode/{x}", "GET", "n_code.x"),
         ("/chat", "WEBSOCKET", "chat"),
+        (r"catalogue/(?P<product_slug>[\w-]*)_(?P<pk>\d+)/$", "GET", "catalogue.product_slug_pk"),
+        (r"shop/^in/(?P<slug>[\w-]+(/[\w-]+)*)_(?P<pk>\d+)/$", "GET", "shop.in.slug_pk"),
+        (r"^a/(?P<do>set_(me|you))/(\d{4})/(?:p-(?P<page>[()\]]+)/)?\Z", "GET", "a.do.any.page"),
+        (r"^feed\.xml$", "GET", "feed.xml"),
+        (r"^v[12]/\w+?/(?:en|de)/$", "PUT", "v_any.any.any.put"),
+        (r"/<regex('[a-z]+:x'):code>/<path:rest>", "GET", "code.rest"),
+        (r"/{year:\d{4}}-{month}/{:x}", "GET", "year_month.any"),
     ],
 )
 def test_a_touchpoint_is_made_of_the_route(route, method, expected):
@@ -36,7 +43,22 @@ def test_a_touchpoint_is_made_of_the_route(route, method, expected):
     assert touchpoint_of(route, method) == expected
 
 
-@pytest.mark.parametrize("route", ["/" + "x" * 200, "/" + "/".join("abcdefghijkl"), "/…/§", "/{}"])
+@pytest.mark.parametrize(
+    "route",
+    [
+        "/" + "x" * 200,
+        "/" + "/".join("abcdefghijkl"),
+        "/…/§",
+        "/{}",
+        "/(<[{",
+        "/(?P<a",
+        "/[",
+        "/\\\\",
+        "/a/{b",
+        "/<",
+        "/" + "(" * 500,
+    ],
+)
 def test_any_route_makes_a_touchpoint_that_the_standard_takes(route):
     """Whatever a route looks like, its touchpoint is a valid one."""
     Rule(touchpoint=touchpoint_of(route, "PATCH"))
@@ -56,6 +78,12 @@ def test_the_first_rule_that_fits_decides():
     assert rules.find("GET", "/orders/new", None) is None
     assert rules.find("GET", "/home", None, ("home", "shop.views.home"))[1][0] == "shop.visit"
     assert rules.find("HEAD", "/home", None, ("shop.views.home",)) is None
+
+
+def test_a_route_that_is_an_expression_may_be_written_as_it_is():
+    """Its brackets are not those of a pattern."""
+    route = r"/catalogue/(?P<slug>[\w-]*)_(?P<pk>\d+)/$"
+    assert Rules([Rule(route=route)]).find("GET", route, None)[1][0] == "catalogue.slug_pk"
 
 
 def test_a_mark_speaks_before_the_rules():
@@ -94,6 +122,10 @@ def test_what_is_remembered_of_routes_is_bounded():
         ({"interactions": [{"touchpoint": "/raw/path"}]}, "lower-case words"),
         ({"interactions": [{"channel": "tv"}]}, "channel"),
         ({"interactions": [{"route": 7}]}, "interactions.route"),
+        ({"interactions": [{"statuses": 200}]}, "expected statuses with outcomes"),
+        ({"interactions": [{"statuses": {"200": "failure"}}]}, "expected statuses with outcomes"),
+        ({"interactions": [{"statuses": {200: "failed"}}]}, "statuses: expected one of"),
+        ({"interactions": [{"statuses": {200: ("failure", "No!")}}]}, "interactions.statuses"),
         ({"customer": "no.such.function"}, "customer: expected a function or its dotted path"),
         ({"customer": 7}, "customer: expected a function or its dotted path, got int"),
         ({"exclude": ["internal"]}, "exclude: expected paths"),

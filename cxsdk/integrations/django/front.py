@@ -52,8 +52,11 @@ class DjangoFront(Front):
         """
         Return the key of who is logged in; of the user object where the request has one already.
         """
-        user = request.__dict__.get("_cached_user") or request.__dict__.get("user")
-        if user is not None and not isinstance(user, LazyObject):
+        user = request.__dict__.get("user")
+        if user is None or isinstance(user, LazyObject):
+            # Loaded earlier in this request; after a login or a logout another one stands above.
+            user = request.__dict__.get("_cached_user")
+        if user is not None:
             return str(user.pk) if user.is_authenticated else None
         return self._peek(request, _USER)
 

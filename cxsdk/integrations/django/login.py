@@ -45,6 +45,7 @@ def _identify(front: Any, visit: Visit) -> None:
     found = front.customer(visit.request)
     if found is None:
         return
+    visit.guest.is_turned = True
     customer, assurance = found if isinstance(found, tuple) else (found, "authenticated")
     visit.guest.serve(customer, assurance)
     front.source.identify(customer, assurance=assurance)
@@ -55,3 +56,4 @@ def _logged_out(**_: Any) -> None:
     if visit is not None:
         # Found out before the session is emptied: the rest of this request is still theirs.
         visit.guest.who  # noqa: B018 - asks
+        visit.guest.is_turned = True

@@ -216,6 +216,7 @@ class FlaskFront(Front):
         # A span of Flask's own instrumentation begins after us.
         visit.seen_from_inside()
         more: dict[str, Any] = dict(visit.answered(response.status_code) or ())
+        visit.is_new = visit.is_new or visit.guest.is_turned
         if self.options.spans and visit.interaction is not None:
             # A span of Flask's own instrumentation ends before the last byte.
             mark(visit)

@@ -94,7 +94,7 @@ class Browser:
         assert (reply.status, reply.raised) == (200, None)
         for each in filter(None, reply.cookie.split("; ")):
             name, _, value = each.partition("=")
-            self.cookies[name] = value
+            self.cookies[name.strip()] = value
         return reply
 
 
@@ -125,6 +125,34 @@ def test_after_a_logout_nobody_is_served(kind, engine, cx_events):
     assert cx_events.one("reaction").data.customer.id == pk
     browser.get("/look")
     assert len(cx_events.of("reaction")) == 1
+
+
+@pytest.mark.parametrize("kind", ["wsgi", "asgi"])
+def test_a_user_who_was_looked_at_before(kind, cx_events):
+    """A layer that asked who it is has the visitor in its cache; the login counts all the same."""
+
+    def view(request):
+        assert not request.user.is_authenticated
+        return enter(request)
+
+    pk = Project(kind, [path("it", view)], SESSION_ENGINE=DATABASE).ask("/it").text
+    assert [each.data.customer.id for each in cx_events] == [pk, pk]
+    assert {each.family for each in cx_events} == {"identity", "interaction"}
+
+
+@pytest.mark.parametrize("kind", ["wsgi", "asgi"])
+def test_our_cookie_ends_with_a_login(kind, cx_events):
+    """Who uses the browser after them is another visitor."""
+    browser = Browser(project(kind, cookie="cx_visitor"))
+    browser.get("/pay")
+    named = browser.cookies["cx_visitor"]
+    browser.get("/enter")
+    assert (len(named), browser.cookies["cx_visitor"].strip('"')) == (22, "")
+    browser.get("/leave")
+    browser.get("/pay")
+    visitor, *_, other = [each.data.customer.anonymous_id for each in cx_events.of("interaction")]
+    assert cx_events.one("identity").data.customer.anonymous_id == visitor
+    assert None is not other != visitor
 
 
 @pytest.mark.parametrize("path", ["/look", "/alook"])

@@ -1,0 +1,7 @@
+"""
+The shop alone.
+"""
+
+from django.core.wsgi import get_wsgi_application
+
+application = get_wsgi_application()
