@@ -1,0 +1,10 @@
+"""
+What a WSGI server runs.
+"""
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "crema.settings")
+application = get_wsgi_application()
