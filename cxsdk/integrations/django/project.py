@@ -47,7 +47,7 @@ class Project:
 
     options: Options = attrs.Factory(Options)
     arguments: Mapping[str, Any] = attrs.field(factory=dict)
-    """Of ``cx.init``; empty: the project calls it itself, or has no client."""
+    """Of ``cx.init``; empty: the project calls it itself, or the environment names the service."""
 
     on_commit: bool | tuple[str, ...] = True
     fault: CXError | None = None
@@ -93,7 +93,7 @@ def begin() -> None:
     made = project()
     error = made.fault
     try:
-        if error is None and made.arguments:
+        if error is None:
             client_of(made.arguments)
     except CXError as wrong:
         error = wrong

@@ -55,6 +55,15 @@ def test_a_project_that_calls_init_itself_keeps_its_client():
         assert _default.client() is client
 
 
+def test_the_environment_may_name_the_service(monkeypatch):
+    """Then a project needs to say nothing."""
+    with override_settings(CXSDK={"channel": "mobile_app"}):
+        assert _default.client() is None
+    monkeypatch.setenv("CXSDK_SERVICE", "shop")
+    with override_settings(CXSDK={"channel": "web"}):
+        assert _default.client().settings.service == "shop"
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
