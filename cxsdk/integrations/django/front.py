@@ -165,9 +165,8 @@ class DjangoFront(Front):
             _measure(visit, response)
         else:
             visit.end()
-        cookie = visit.cookie(secure=visit.request.is_secure())
-        if cookie is not None:
-            response.cookies.load(cookie)
+        if visit.guest.named is not None or visit.guest.is_turned:
+            response.cookies.load(visit.cookie(secure=visit.request.is_secure()) or "")
 
     def _keep(self, request: Any, kept: Mapping[str, str]) -> None:
         session = self._session(request)

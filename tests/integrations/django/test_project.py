@@ -218,9 +218,9 @@ def test_django_knows_the_checks():
 # ---- manage.py cx -------------------------------------------------------------------------------
 
 
-def test_the_command_has_the_settings_of_the_project(capsys, monkeypatch):
+def test_the_command_has_the_settings_of_the_project(capsys, monkeypatch, tmp_path):
     """Doctor sees the service, and no secret is shown."""
-    monkeypatch.setattr("os.environ", {})
+    monkeypatch.setattr("os.environ", {"CXSDK_SPOOL_DIR": str(tmp_path)})
     with override_settings(CXSDK={**GOOD, "prompts": {"keys": [b"k" * 20, b"l" * 20]}}):
         call_command("cx", "doctor", "--json")
     shown = capsys.readouterr().out
@@ -228,17 +228,17 @@ def test_the_command_has_the_settings_of_the_project(capsys, monkeypatch):
     assert "sixteen" not in shown
 
 
-def test_what_the_environment_says_stays(capsys, monkeypatch):
+def test_what_the_environment_says_stays(capsys, monkeypatch, tmp_path):
     """Who runs the command may want another collector."""
-    monkeypatch.setattr("os.environ", {"CXSDK_SERVICE": "other"})
+    monkeypatch.setattr("os.environ", {"CXSDK_SERVICE": "other", "CXSDK_SPOOL_DIR": str(tmp_path)})
     with override_settings(CXSDK={**GOOD, "tz": "UTC", "strict": True}):
         call_command("cx", "doctor", "--json")
     assert '"value": "other"' in capsys.readouterr().out
 
 
-def test_the_command_hands_on_its_code(capsys, monkeypatch):
+def test_the_command_hands_on_its_code(capsys, monkeypatch, tmp_path):
     """What was asked wrongly ends with 2; without a word there is help."""
-    monkeypatch.setattr("os.environ", {})
+    monkeypatch.setattr("os.environ", {"CXSDK_SPOOL_DIR": str(tmp_path)})
     with pytest.raises(SystemExit) as stopped:
         call_command("cx", "context", "due", "--collector", "nowhere")
     assert stopped.value.code == 2
