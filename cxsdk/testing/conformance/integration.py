@@ -37,7 +37,8 @@ __all__ = ["Boom", "IntegrationConformance", "Site"]
 _MANY = 1000
 _ROUNDS = 400
 _MOST_S = 0.001
-_TRIES = 8
+_MOST_SLOWED = 0.03
+_TRIES = 5
 _ANY_TAIL = "/*"
 
 
@@ -247,10 +248,14 @@ class IntegrationConformance(abc.ABC):
             url = collector.url if fault == "hanging" else "http://127.0.0.1:9"
             app = self.ready(site)
             # Others use the machine too: what they do to one round they do not do to all.
-            rounds = (self._added(app, url) for _ in range(_TRIES))
-            assert any(added < _MOST_S for added in rounds)
+            rounds = (self._slowed(app, url) for _ in range(_TRIES))
+            assert any(share <= _MOST_SLOWED for share in rounds)
 
-    def _added(self, app: Any, url: str) -> float:
+    def _slowed(self, app: Any, url: str) -> float:
+        """
+        Return the share of requests that take a millisecond more than 99 % do without trouble: one
+        hundredth, and what chance adds to it.
+        """
         took: dict[str, list[float]] = {"null:": [], url: []}
         options = cx.DeliveryOptions(linger=0.05)
         clients = {
@@ -271,8 +276,8 @@ class IntegrationConformance(abc.ABC):
             _default.replace(None)
             for client in clients.values():
                 client.close(0)
-        place = int(_ROUNDS * 0.99)
-        return sorted(took[url])[place] - sorted(took["null:"])[place]
+        usual = sorted(took["null:"])[int(_ROUNDS * 0.99)]
+        return sum(each > usual + _MOST_S for each in took[url]) / _ROUNDS
 
     # ---- 8, 9: who ------------------------------------------------------------------------
 
