@@ -300,4 +300,4 @@ def test_the_project_has_nothing_to_complain_of(manage):
     assert "no issues" in manage("check", "--database", "default")
     assert "No changes" in manage("makemigrations", "--check", "--dry-run")
     assert "django-shop" in manage("cx", "doctor", "--timeout", "20")
-    assert "0 errors" in manage("cx", "prompts", "check", "prompts.toml")
+    assert "0 errors" in manage("cx", "prompts", "check")

@@ -16,7 +16,7 @@ import cxsdk as cx
 from cxsdk import _default
 from cxsdk.errors import ConfigurationError
 from cxsdk.integrations.django import CX, checks
-from cxsdk.integrations.django.project import Project, _only_reloads, begin, project
+from cxsdk.integrations.django.project import _only_reloads, begin, project
 from cxsdk.prompts import Prompt, Question
 from tests.integrations.django.projects import CX as PATH
 from tests.integrations.django.projects import LOGINS, SESSIONS
@@ -255,10 +255,22 @@ def test_settings_that_are_objects_are_not_told(monkeypatch):
 
     environ = {}
     monkeypatch.setattr("os.environ", environ)
-    read = Project.read({**GOOD, "collector": MemorySink(), "prompts": PROMPTS, "strict": False})
-    _tell(read.arguments)
+    with override_settings(CXSDK={**GOOD, "collector": MemorySink(), "tz": "UTC", "strict": False}):
+        _tell(_default.client().settings)
     assert environ == {
         "CXSDK_SERVICE": "shop",
         "CXSDK_KEY": "a key of sixteen bytes",
-        "CXSDK_STRICT": "0",
+        "CXSDK_STRICT": "False",
+        "CXSDK_TZ": "UTC",
     }
+
+
+def test_the_command_knows_where_the_prompts_are(capsys, monkeypatch, tmp_path):
+    """The path of the settings stands for one that was left out."""
+    monkeypatch.setattr("os.environ", {"CXSDK_SPOOL_DIR": str(tmp_path)})
+    asked = tmp_path / "prompts.toml"
+    asked.write_text('[a]\nscope = "relational"\n[[a.questions]]\nid = "q"\nkind = "nps"\n')
+    prompts = {"files": asked, "store": "memory:", "keys": (b"x" * 20,)}
+    with override_settings(CXSDK={**GOOD, "prompts": prompts}):
+        call_command("cx", "prompts", "check")
+    assert "1 prompts, 0 errors" in capsys.readouterr().out

@@ -6,13 +6,15 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
+from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from cxsdk.config import SETTINGS
-from cxsdk.integrations.django.project import project
+from cxsdk import _default
+from cxsdk.config import SETTINGS, Settings
 
 __all__ = ["Command"]
 
@@ -48,41 +50,50 @@ class Command(BaseCommand):
         Raises:
             SystemExit: with the code of the command, where that is not 0.
         """
-        _tell(project().arguments)
         from cxsdk.cli import main
 
+        client = _default.client()
+        if client is not None:
+            _tell(client.settings)
+            words = _completed(words, client.settings)
         code = main(words or ["--help"])
         if code:
             raise SystemExit(code)
 
 
-def _tell(arguments: Mapping[str, Any]) -> None:
+def _tell(made: Settings) -> None:
     """
-    Put the settings where the command reads them; what the environment says already stays.
+    Put what the project's code says where the command reads it; what the environment says stays.
     """
     for row in SETTINGS:
-        holder = arguments.get(row.group) if row.group else arguments
-        text = _text(_of(holder, row.name))
-        if text is not None:
+        holder = getattr(made, row.group) if row.group else made
+        text = _text(getattr(holder, row.name))
+        if text is not None and made.origins.get(row.path) == "argument":
             os.environ.setdefault(row.env, text)
 
 
-def _of(holder: Any, name: str) -> Any:
-    if holder is None or isinstance(holder, Mapping):
-        return None if holder is None else holder.get(name)
-    # Of a group only what was named: a default is no choice of the team's.
-    return getattr(holder, name) if name in holder.said else None
-
-
 def _text(value: Any) -> str | None:
-    if value is None or isinstance(value, (Mapping, set)):
-        return None
+    """
+    Return *value* as its variable would say it; None where no text does, as of a sink.
+    """
     if isinstance(value, bytes):
-        return value.decode(errors="replace")
-    if isinstance(value, bool):
-        return str(int(value))
-    if isinstance(value, (list, tuple)):
+        return value.decode(errors="ignore")
+    if isinstance(value, tuple):
         texts = [_text(each) for each in value]
         return None if None in texts else ",".join(str(each) for each in texts)
-    # A sink or a store of the team's own is an object that no text stands for.
-    return str(value) if isinstance(value, (str, int, float, os.PathLike)) else None
+    plain = (str, int, float, os.PathLike, ZoneInfo)
+    return str(value) if isinstance(value, plain) else None
+
+
+def _completed(words: list[str], made: Settings) -> list[str]:
+    """
+    Return *words* with the path that the project knows, where it was left out.
+    """
+    if len(words) < 2 or words[1].startswith("-"):
+        return words
+    known = {
+        "prompts": made.prompts.files,
+        "touchpoints": getattr(settings, "BASE_DIR", None),
+    }.get(words[0])
+    is_said = len(words) > 2 and Path(words[2]).exists()
+    return words if known is None or is_said else [*words[:2], str(known), *words[2:]]
