@@ -49,7 +49,8 @@ def promise(one):
 
 def contact(one):
     why = f" ({one.reason.replace('_', ' ')})" if one.reason else ""
-    return f"{one.at:%d %b, %H:%M}: {WORDS.get(one.touchpoint, one.touchpoint)}, {one.outcome}{why}"
+    at = timezone.localtime(one.at)
+    return f"{at:%d %b, %H:%M}: {WORDS.get(one.touchpoint, one.touchpoint)}, {one.outcome}{why}"
 
 
 def opinion(one):
