@@ -12,17 +12,9 @@ from typing import Any
 
 import attrs
 
-from cxsdk.config import Settings
+from cxsdk.config import _GROUPS, Settings
 from cxsdk.errors import ConfigurationError
 from cxsdk.integrations.rule import Rule
-from cxsdk.options import (
-    CaptureOptions,
-    ContextOptions,
-    DeliveryOptions,
-    PrivacyOptions,
-    PromptOptions,
-    SpoolOptions,
-)
 
 __all__ = ["EXCLUDED", "Options", "read", "resolve"]
 
@@ -44,14 +36,6 @@ EXCLUDED = (
 )
 """Paths that nobody's customer looks at: probes, files, tools."""
 
-_GROUPS: dict[str, type[Any]] = {
-    "spool": SpoolOptions,
-    "delivery": DeliveryOptions,
-    "privacy": PrivacyOptions,
-    "capture": CaptureOptions,
-    "prompts": PromptOptions,
-    "context": ContextOptions,
-}
 _INIT = frozenset(
     {each.name for each in attrs.fields(Settings)} - {"said", "origins", "disabled"}
     | {"processors", "listeners", "outbox", "clock"}

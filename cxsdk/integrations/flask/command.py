@@ -4,23 +4,19 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 import click
 import flask
 from flask.cli import AppGroup, with_appcontext
 
 from cxsdk import _default, cli
-from cxsdk.config import SETTINGS
 from cxsdk.integrations import stray
+from cxsdk.integrations.handover import completed, tell
 
 if TYPE_CHECKING:
-    from cxsdk.client import Client
     from cxsdk.integrations.flask.front import FlaskFront
 
 __all__ = ["group"]
@@ -45,64 +41,19 @@ def _handing_on(name: str) -> click.Command:
         app = flask.current_app
         front: FlaskFront = app.extensions["cxsdk"]
         client = front._client or _default.client()
-        _say_in_environment(client)
+        made = None if client is None else client.settings
+        if made is not None:
+            tell(made)
         found = 0
         if name == "doctor" and not words:
             found = _facts(front)
-        sys.exit(max(found, cli.main([name, *_completed(name, words, app, client)])))
+        sys.exit(max(found, cli.main(completed([name, *words], made, app.root_path))))
 
     arguments = [click.Argument(["words"], nargs=-1, type=click.UNPROCESSED)]
     words = cli.COMMANDS[name]
     return click.Command(
         name, context_settings=_AS_IT_IS, callback=run, params=[*arguments], help=words
     )
-
-
-def _say_in_environment(client: Client | None) -> None:
-    """
-    Let the command see what the application's code says: it reads the environment.
-    """
-    if client is None:
-        return
-    settings = client.settings
-    for row in SETTINGS:
-        holder = getattr(settings, row.group) if row.group else settings
-        text = _as_text(getattr(holder, row.name))
-        if text is not None and settings.origins.get(row.path) == "argument":
-            os.environ.setdefault(row.env, text)
-
-
-def _as_text(value: Any) -> str | None:
-    """
-    Return *value* as its variable would say it, None where no text does.
-    """
-    if isinstance(value, bytes):
-        try:
-            return value.decode()
-        except UnicodeDecodeError:
-            return None
-    if isinstance(value, tuple):
-        parts = [_as_text(part) for part in value]
-        return None if None in parts else ",".join(part or "" for part in parts)
-    plain = (str, int, float, Path, ZoneInfo)
-    return str(value) if isinstance(value, plain) else None
-
-
-def _completed(
-    name: str, words: tuple[str, ...], app: flask.Flask, client: Client | None
-) -> list[str]:
-    """
-    Return *words* with the path that the application knows, where it was left out.
-    """
-    said = list(words)
-    is_path = len(said) > 1 and (said[1].startswith("-") or Path(said[1]).exists())
-    if not said or said[0].startswith("-") or is_path:
-        return said
-    if name == "touchpoints":
-        said.insert(1, app.root_path)
-    if name == "prompts" and client is not None and client.settings.prompts.files is not None:
-        said.insert(1, str(client.settings.prompts.files))
-    return said
 
 
 def _facts(front: FlaskFront) -> int:

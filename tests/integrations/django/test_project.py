@@ -250,13 +250,13 @@ def test_the_command_hands_on_its_code(capsys, monkeypatch, tmp_path):
 
 def test_settings_that_are_objects_are_not_told(monkeypatch):
     """A sink of the team's own has no text that stands for it."""
-    from cxsdk.integrations.django.management.commands.cx import _tell
+    from cxsdk.integrations.handover import tell
     from cxsdk.sinks.memory import MemorySink
 
     environ = {}
     monkeypatch.setattr("os.environ", environ)
     with override_settings(CXSDK={**GOOD, "collector": MemorySink(), "tz": "UTC", "strict": False}):
-        _tell(_default.client().settings)
+        tell(_default.client().settings)
     assert environ == {
         "CXSDK_SERVICE": "shop",
         "CXSDK_KEY": "a key of sixteen bytes",

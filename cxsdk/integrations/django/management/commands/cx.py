@@ -5,16 +5,13 @@
 from __future__ import annotations
 
 import argparse
-import os
-from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from cxsdk import _default
-from cxsdk.config import SETTINGS, Settings
+from cxsdk.integrations.handover import completed, tell
 
 __all__ = ["Command"]
 
@@ -53,47 +50,9 @@ class Command(BaseCommand):
         from cxsdk.cli import main
 
         client = _default.client()
-        if client is not None:
-            _tell(client.settings)
-            words = _completed(words, client.settings)
-        code = main(words or ["--help"])
+        made = None if client is None else client.settings
+        if made is not None:
+            tell(made)
+        code = main(completed(words, made, getattr(settings, "BASE_DIR", None)) or ["--help"])
         if code:
             raise SystemExit(code)
-
-
-def _tell(made: Settings) -> None:
-    """
-    Put what the project's code says where the command reads it; what the environment says stays.
-    """
-    for row in SETTINGS:
-        holder = getattr(made, row.group) if row.group else made
-        text = _text(getattr(holder, row.name))
-        if text is not None and made.origins.get(row.path) == "argument":
-            os.environ.setdefault(row.env, text)
-
-
-def _text(value: Any) -> str | None:
-    """
-    Return *value* as its variable would say it; None where no text does, as of a sink.
-    """
-    if isinstance(value, bytes):
-        return value.decode(errors="ignore")
-    if isinstance(value, tuple):
-        texts = [_text(each) for each in value]
-        return None if None in texts else ",".join(str(each) for each in texts)
-    plain = (str, int, float, os.PathLike, ZoneInfo)
-    return str(value) if isinstance(value, plain) else None
-
-
-def _completed(words: list[str], made: Settings) -> list[str]:
-    """
-    Return *words* with the path that the project knows, where it was left out.
-    """
-    if len(words) < 2 or words[1].startswith("-"):
-        return words
-    known = {
-        "prompts": made.prompts.files,
-        "touchpoints": getattr(settings, "BASE_DIR", None),
-    }.get(words[0])
-    is_said = len(words) > 2 and Path(words[2]).exists()
-    return words if known is None or is_said else [*words[:2], str(known), *words[2:]]
