@@ -74,12 +74,6 @@ class AsgiFront(Front):
         self, options: Options, client: Client | None = None, routes: Iterable[str] = ()
     ) -> None:
         super().__init__(options, client)
-        for name in ("customer", "session", "consent"):
-            if inspect.iscoroutinefunction(getattr(options, name)):
-                raise ConfigurationError(
-                    f"{name}: expected a plain function, which is called when an event needs it; in"
-                    " a coroutine say cxsdk.integrations.serving(customer)"
-                )
         self._table = Table([*self._leaves(routes)], self.wants)
 
     def _leaves(self, routes: Iterable[str]) -> Iterable[Leaf]:

@@ -47,8 +47,9 @@ def read(engine: Engine, held: Mapping[str, Any], guest: Guest) -> Case | None:
     if not isinstance(text, str) or not text:
         return None
     now = _whose(engine, guest)
-    # Who paid as a visitor and registered after that is the same person.
-    if whose and now and whose != now:
+    # Who paid as a visitor and registered after that is the same person; who comes after a customer
+    # has left is perhaps not.
+    if whose and whose != now:
         return None
     try:
         case = case_of(text, engine.seal)

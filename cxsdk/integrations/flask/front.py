@@ -296,14 +296,16 @@ class FlaskFront(Front):
         visit.is_new = True
         guest = visit.guest
         if visit.user is None:
-            # What is left of this request is still of the customer who was.
-            if guest._who is None or guest._who[0] is None:
+            # What is left of this request is still of the customer who was; what the team's own
+            # function makes of that id nobody knows any more.
+            is_known = guest._who is not None and guest._who[0] is not None
+            if not is_known and self.options.customer is None:
                 guest.serve(before)
             return
         guest.pin()
-        found = guest._quietly(self.customer)
-        customer, assurance = found if isinstance(found, tuple) else (found, "authenticated")
+        customer, assurance = guest.asked()
         if customer is not None:
+            assurance = assurance or "authenticated"
             guest.serve(customer, assurance)
             self.source.identify(customer, assurance=assurance)
 

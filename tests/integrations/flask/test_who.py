@@ -187,6 +187,15 @@ def test_a_resolver_of_the_teams_own_goes_first(members, cx_events):
     assert cx_events.one("identity").data.assurance == "verified"
 
 
+def test_after_a_logout_nobody_is_taken_for_what_the_login_calls_them(members, events):
+    """Where the team's function has names of its own, the id of the login may be somebody else's."""
+    CX(members, customer=lambda _: flask.session.get("_user_id") and "c-7")
+    client = members.test_client()
+    client.post("/in", data={"user": "7"})
+    client.post("/out")
+    assert [e.data.customer.id for e in events] == ["c-7"]
+
+
 def test_what_the_resolver_raises_is_said_once_and_costs_nothing(app, caplog):
     """The request is served; nobody is its customer."""
     CX(app, customer=lambda _: 1 / 0, consent=lambda _: {}["x"], interactions=ALL)
