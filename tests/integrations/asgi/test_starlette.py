@@ -20,6 +20,7 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
 
 import cxsdk as cx
@@ -111,6 +112,16 @@ def test_rules_may_name_the_handler_or_its_route(cx_events):
     for path in ("/a", "/b", "/c"):
         ask(app, path, headers=U1)
     assert cx_events.touchpoints() == ["money.back", "b"]
+
+
+def test_files_are_no_interactions(cx_events, tmp_path):
+    """What is mounted to serve files is found, so that nothing behind it is, and is left out."""
+    (tmp_path / "a.css").write_text("a")
+    routes = [Mount("/assets", StaticFiles(directory=tmp_path)), Route("/assets/b", text())]
+    app = Starlette(routes=[*routes, Route("/x", text())])
+    CX(app, interactions=ALL, customer=by_header)
+    assert [ask(app, path, headers=U1).status for path in ("/assets/a.css", "/x")] == [200, 200]
+    assert [event.data.where.touchpoint for event in cx_events] == ["x"]
 
 
 def test_below_a_root_path_routes_are_the_same(cx_events):
