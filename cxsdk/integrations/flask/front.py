@@ -29,7 +29,7 @@ from cxsdk.integrations.flask.speaker import Speakers
 from cxsdk.integrations.front import Front
 from cxsdk.integrations.options import Options
 from cxsdk.integrations.trail import KEY
-from cxsdk.integrations.visit import Visit, harmless
+from cxsdk.integrations.visit import Visit, harmless, is_shared
 
 if TYPE_CHECKING:
     from cxsdk.client import Client
@@ -227,7 +227,7 @@ class FlaskFront(Front):
         if session is not None and (more or session):
             keep(session, more)
         cookie = visit.cookie(secure=visit.request.is_secure)
-        if cookie is not None:
+        if cookie is not None and not is_shared(response.headers.get("Cache-Control", "")):
             response.headers.add("Set-Cookie", cookie)
         elif visit.is_new and self._named(visit) is not None:
             response.delete_cookie(self.options.cookie or "")

@@ -294,6 +294,26 @@ def test_a_visitor_without_a_session_who_agreed_gets_a_cookie(app, events):
     assert first == second != (None, None)
 
 
+def test_a_page_that_caches_share_names_nobody(app, events):
+    """All who got it from there would be one visitor."""
+    CX(app, consent=lambda _: "granted", interactions=ALL)
+    public = {"Cache-Control": "public, max-age=600"}
+    app.add_url_rule("/x", view_func=lambda: flask.Response("x", headers=public))
+    assert cookies(app.test_client().get("/x")) == []
+
+
+def test_a_cookie_of_ours_ends_when_its_visitor_has_become_a_customer(app, user, u1, events):
+    """Whoever sits there when they have left is another visitor."""
+    CX(app, customer=user, consent=lambda _: "granted", interactions=ALL)
+    app.add_url_rule("/x", view_func=lambda: "x")
+    client = app.test_client()
+    client.get("/x")
+    assert "cx_visitor=;" in client.get("/x", headers=u1).headers["Set-Cookie"]
+    client.get("/x")
+    first, _, last = [anonymous for _, anonymous in who(events)]
+    assert None is not first != last is not None
+
+
 def test_a_session_kept_by_the_server_adopts_who_agreed_before(app, events, tmp_path):
     """Whoever agreed before stays the visitor, until a login that begins another session."""
     app.config |= {
