@@ -138,8 +138,10 @@ class FlaskFront(Front):
         """
         app = self.app
         self.is_off = True
-        app.url_value_preprocessors[None].remove(self.arrive)
-        app.after_request_funcs[None].remove(self.leave)
+        # Lists of their own: a request that runs now goes through those that were.
+        before, after = app.url_value_preprocessors, app.after_request_funcs
+        before[None] = [each for each in before[None] if each != self.arrive]
+        after[None] = [each for each in after[None] if each != self.leave]
         got_request_exception.disconnect(self._unhandled, app)
         if vars(app).get("handle_user_exception") is self._handle:
             del app.handle_user_exception
@@ -258,19 +260,24 @@ class FlaskFront(Front):
         """
         Look, at the first request, at what is complete only then.
         """
-        self._is_looked = True
-        stray.look(self.routes())
-        csrf, own = self.app.extensions.get("csrf"), self.app.blueprints.get("cxsdk")
-        if csrf is not None and own is not None:
-            # A token in the address is the right to answer; no cookie is read.
-            csrf.exempt(own)
-        if getattr(self.app, "login_manager", None) is not None:
-            import flask_login
+        try:
+            # First: another request may come meanwhile, and who it is must be known.
+            if getattr(self.app, "login_manager", None) is not None:
+                self._key = "_user_id"
+                self._hear()
+            csrf, own = self.app.extensions.get("csrf"), self.app.blueprints.get("cxsdk")
+            if csrf is not None and own is not None:
+                # A token in the address is the right to answer; no cookie is read.
+                csrf.exempt(own)
+            stray.look(self.routes())
+        finally:
+            self._is_looked = True
 
-            self._key = "_user_id"
+    def _hear(self) -> None:
+        import flask_login
 
-            flask_login.user_logged_in.connect(self._logged, self.app)
-            flask_login.user_logged_out.connect(self._logged, self.app)
+        flask_login.user_logged_in.connect(self._logged, self.app)
+        flask_login.user_logged_out.connect(self._logged, self.app)
 
     def routes(self) -> list[tuple[str, Any]]:
         """

@@ -94,6 +94,27 @@ def test_who_is_logged_in_is_served_without_being_loaded(members, loaded, cx_eve
     assert current_scope.get() is None
 
 
+def test_a_request_that_comes_while_the_first_one_begins_is_of_its_customer(
+    members, cx_events, monkeypatch
+):
+    """What is looked at once does not let a login look like a new one meanwhile."""
+    CX(members)
+    client = members.test_client()
+    with client.session_transaction() as session:
+        session["_user_id"] = "7"
+    looked, meanwhile = [], []
+
+    def look(_):
+        looked.append(1)
+        if len(looked) == 1:
+            meanwhile.append(client.get("/seen").text)
+
+    monkeypatch.setattr("cxsdk.integrations.flask.front.stray.look", look)
+    members.test_client().get("/nowhere")
+    assert meanwhile == ["seen"]
+    assert [(e.family, e.data.customer.id) for e in cx_events] == [("interaction", "7")]
+
+
 def test_a_login_by_cookie_or_token_is_served_too(members, cx_events):
     """What Flask-Login finds by other ways than the session, once the host has asked for it."""
 
