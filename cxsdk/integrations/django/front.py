@@ -31,6 +31,7 @@ _USER = "_auth_user_id"
 
 _OWN_ID = "_cx_id"
 _LONGEST = 256
+_READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class DjangoFront(Front):
@@ -170,7 +171,11 @@ class DjangoFront(Front):
 
     def _keep(self, request: Any, kept: Mapping[str, str]) -> None:
         session = self._session(request)
-        if session is not None and not session.is_empty():
+        if session is None or session.is_empty():
+            return
+        # Written by a page that only reads, a session would come back as it was when that page
+        # began, after a logout or a purchase in another tab.
+        if request.method not in _READS or session.modified:
             session[trail.KEY] = kept
 
 

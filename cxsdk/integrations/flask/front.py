@@ -41,6 +41,7 @@ VISIT = "cxsdk.visit"
 """Where the visit is in the environment of its request."""
 
 _MOST = 4096
+_READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class FlaskVisit(Visit):
@@ -217,7 +218,7 @@ class FlaskFront(Front):
             self._ask(visit)
         # A span of Flask's own instrumentation begins after us.
         visit.seen_from_inside()
-        more: dict[str, Any] = dict(visit.answered(response.status_code) or ())
+        more = self._kept(visit, response)
         visit.is_new = visit.is_new or visit.guest.is_turned
         if self.options.spans and visit.interaction is not None:
             # A span of Flask's own instrumentation ends before the last byte.
@@ -234,6 +235,14 @@ class FlaskFront(Front):
         elif visit.is_new and self._named(visit) is not None:
             response.delete_cookie(self.options.cookie or "")
         visit.is_answered = True
+
+    def _kept(self, visit: FlaskVisit, response: flask.Response) -> dict[str, Any]:
+        kept = visit.answered(response.status_code)
+        if visit.request.method in _READS and not getattr(visit.session, "modified", True):
+            # Written by a page that only reads, a session would come back as it was when that page
+            # began, after a logout or a purchase in another tab.
+            return {}
+        return dict(kept or ())
 
     def _raised(self, error: BaseException) -> None:
         request = flask.request
