@@ -38,9 +38,9 @@ __all__ = ["CX", "AsgiFront", "Keeper", "Layer", "Seat", "bound", "path_of", "ra
 
 App: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
 
-_VISIT = "cxsdk"
-"""Name of the visit in a scope, None where there is nothing to watch: the same request is not
-visited again further in."""
+_VISIT, _FRONT = "cxsdk", "cxsdk.front"
+"""Names of the visit in a scope, None where there is nothing to watch, and of whose it is: the same
+request is not visited again further in."""
 
 _JOINTS = {"cookie": b"; ", "baggage": b","}
 
@@ -270,7 +270,7 @@ class Layer:
         if kind == "lifespan" and not front.is_off:
             await live(self.app, scope, receive, send, front._client)
             return
-        if kind not in {"http", "websocket"} or _VISIT in scope:
+        if kind not in {"http", "websocket"} or self._is_seen(front, scope):
             await self.app(scope, receive, send)
             return
         path = path_of(scope)
@@ -282,6 +282,7 @@ class Layer:
         if visit is None:
             await self.app(scope, receive, send)
             return
+        scope[_FRONT] = front
         with visit:
             front.begin(visit, scope, scope["method"] if kind == "http" else "WEBSOCKET", path)
             if visit.interaction is None and not front.is_watching():
@@ -296,6 +297,16 @@ class Layer:
                 watched.close(error)
                 raise
             watched.close()
+
+    def _is_seen(self, front: AsgiFront, scope: Message) -> bool:
+        """
+        Say whether a request is visited already: by us, or by an application around, as an
+        interaction of it. What is none there may be one of an application that is mounted in it.
+        """
+        if _FRONT not in scope:
+            return False
+        visit = scope.get(_VISIT)
+        return scope[_FRONT] is front or (visit is not None and visit.interaction is not None)
 
     def _answers(self, kind: str) -> bool:
         front = self.seat.front

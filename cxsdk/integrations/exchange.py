@@ -226,6 +226,9 @@ class Talk(_Watched):
 
 def _is_departure(error: BaseException) -> bool:
     """
-    Say whether *error* is how frameworks tell a handler that its client is gone.
+    Say whether *error* is how frameworks tell a handler that its client is gone, or only those,
+    from the tasks of the handler.
     """
+    if isinstance(error, BaseExceptionGroup):
+        return all(_is_departure(each) for each in error.exceptions)
     return isinstance(error, OSError) or type(error).__name__ in _GONE

@@ -213,7 +213,7 @@ class CX:
         front = type(self).front(options, client, app)
         self.app = app
         self._seat = self._sit(front)
-        if client is None:
+        if client is None and self._seat.front is front:
             client_of(init)
         if templates is not None:
             self.templates(templates)

@@ -194,6 +194,27 @@ def test_settings_make_the_client():
     assert cx.client().settings.service == "desk"
 
 
+def test_a_second_one_on_the_same_application_changes_nothing():
+    """Not even whose events these are."""
+    app = Starlette()
+    CX(app, service="desk", collector="null:")
+    CX(app, service="other", collector="null:")
+    assert cx.client().settings.service == "desk"
+
+
+@pytest.mark.parametrize("said", [{}, {"consent": lambda _: None}])
+def test_an_application_that_is_mounted_may_have_settings_of_its_own(said, cx_events):
+    """What is no interaction of the application around is one of its own; never one of both."""
+    inner = Starlette(routes=[Route("/a", text()), Route("/b", text())])
+    outer = Starlette(routes=[Mount("/in", inner), Route("/c", text())])
+    CX(inner, interactions=[{"route": "*", "stage": "support"}], customer=lambda _: "inner")
+    CX(outer, interactions=[{"route": "/in/a"}, {"route": "/c"}], customer=lambda _: "u1", **said)
+    for path in ("/in/a", "/in/b", "/c"):
+        assert ask(outer, path).text == "True"
+    seen = [(e.data.where.touchpoint, e.data.where.stage) for e in cx_events]
+    assert seen == [("in.a", None), ("b", "support"), ("c", None)]
+
+
 def test_another_client_may_be_given(cx_events):
     """Its events are said by it."""
     client = cx.Client("other", collector="null:")
