@@ -144,9 +144,10 @@ class Visit:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        outer, self._outer = self._outer, None
+        # None: entered by another thread meanwhile, or within itself. Nobody is left behind.
+        outer, self._outer = self._outer or (None, None, None), None
         # Left in another context than entered: that one ends with its own copy.
-        if outer is not None and current_visit.get() is self:
+        if current_visit.get() is self:
             current_scope.set(outer[0])
             current_interaction.set(outer[1])
             current_visit.set(outer[2])

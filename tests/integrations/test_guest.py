@@ -117,3 +117,13 @@ def test_what_was_remembered_before_it_was_known_who_it_is_is_looked_at_again(as
                 contextvars.copy_context().run(serving, user)
             found.append(visit.guest.done is not None)
     assert found == [False, True, True]
+
+
+def test_a_visit_that_is_entered_within_itself_leaves_nobody_behind():
+    """A body that is closed by another thread while it is read; the threads serve others next."""
+    visit = Fields(Options()).visit({"user": "u1"}, "/x")
+    with visit:
+        with visit:
+            assert current_scope.get().who[0] == "u1"
+    assert current_scope.get() is None
+    assert serving("u2") is False

@@ -182,8 +182,9 @@ class FlaskFront(Front):
                 visit.user = login_in(session, self._key)
         except Exception as error:  # noqa: BLE001 - a store of the host's may be down
             visit.session = None
-            words = "cxsdk: a session cannot be read, so its requests are nobody's: %r"
-            voice.say(logging.WARNING, "flask:session", words, error)
+            # No more than the kind: a store says which key it was asked for.
+            words = "cxsdk: a session cannot be read, so its requests are nobody's: %s"
+            voice.say(logging.WARNING, "flask:session", words, type(error).__name__)
 
     def _begin(self, visit: FlaskVisit, rule: Any, method: str) -> None:
         view, names = self.speakers.of(rule.endpoint, method)
