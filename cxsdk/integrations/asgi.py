@@ -31,7 +31,7 @@ from cxsdk.integrations.life import live
 from cxsdk.integrations.options import Options, read
 from cxsdk.integrations.routes import Leaf, Table, leaf_of
 from cxsdk.integrations.session import begin, in_use, key_in, remember
-from cxsdk.integrations.trail import KEY
+from cxsdk.integrations.trail import KEY, READS
 from cxsdk.integrations.visit import Visit, current_visit, harmless
 
 __all__ = ["CX", "AsgiFront", "Keeper", "Layer", "Seat", "bound", "path_of", "raised"]
@@ -190,6 +190,8 @@ class AsgiFront(Front):
             visit.guest.who  # noqa: B018 - found out while a session or a cookie can be written
         kept = visit.answered(status)
         session = scope.get("session")
+        if scope.get("method") in READS and not getattr(session, "modified", True):
+            kept = None
         try:
             remember(session, kept, self._whose(visit))
         except Exception as error:  # noqa: BLE001 - the host's session may be broken

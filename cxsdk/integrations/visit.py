@@ -227,6 +227,7 @@ class Visit:
         finally:
             current_scope.reset(token)
 
+    @harmless
     def cookie(self, *, secure: bool) -> str | None:
         """
         Return the value of a ``Set-Cookie`` header for a visitor who has agreed and has no session

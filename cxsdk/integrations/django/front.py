@@ -31,7 +31,6 @@ _USER = "_auth_user_id"
 
 _OWN_ID = "_cx_id"
 _LONGEST = 256
-_READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class DjangoFront(Front):
@@ -173,9 +172,7 @@ class DjangoFront(Front):
         session = self._session(request)
         if session is None or session.is_empty():
             return
-        # Written by a page that only reads, a session would come back as it was when that page
-        # began, after a logout or a purchase in another tab.
-        if request.method not in _READS or session.modified:
+        if request.method not in trail.READS or session.modified:
             session[trail.KEY] = kept
 
 

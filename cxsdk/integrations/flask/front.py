@@ -28,7 +28,7 @@ from cxsdk.integrations.flask.span import mark
 from cxsdk.integrations.flask.speaker import Speakers
 from cxsdk.integrations.front import Front
 from cxsdk.integrations.options import Options
-from cxsdk.integrations.trail import KEY
+from cxsdk.integrations.trail import KEY, READS
 from cxsdk.integrations.visit import Visit, harmless, is_shared
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ VISIT = "cxsdk.visit"
 """Where the visit is in the environment of its request."""
 
 _MOST = 4096
-_READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class FlaskVisit(Visit):
@@ -239,9 +238,7 @@ class FlaskFront(Front):
 
     def _kept(self, visit: FlaskVisit, response: flask.Response) -> dict[str, Any]:
         kept = visit.answered(response.status_code)
-        if visit.request.method in _READS and not getattr(visit.session, "modified", True):
-            # Written by a page that only reads, a session would come back as it was when that page
-            # began, after a logout or a purchase in another tab.
+        if visit.request.method in READS and not getattr(visit.session, "modified", True):
             return {}
         return dict(kept or ())
 

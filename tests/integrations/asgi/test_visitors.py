@@ -146,3 +146,37 @@ def test_a_page_that_caches_share_names_nobody(said, cx_events):
     app = Starlette(routes=[Route("/x", page)])
     CX(app, interactions=ALL, consent=lambda _: "granted")
     assert ask(app, "/x").cookie == ""
+
+
+def test_a_page_that_only_reads_writes_no_session(cx_events):
+    """A slow page of another tab would bring back what was there when it began: a login, a cart."""
+
+    class Noting(dict):
+        """As newer sessions of Starlette are: they say whether they were written."""
+
+        modified = False
+
+        def __setitem__(self, name, value):
+            self.modified = True
+            super().__setitem__(name, value)
+
+    session = Noting(cart=1)
+
+    class Sessions:
+        def __init__(self, app):
+            self.app = app
+
+        async def __call__(self, scope, receive, send):
+            scope["session"] = session
+            await self.app(scope, receive, send)
+
+    routes = [Route("/x", text(), methods=["GET", "POST"])]
+    app = Starlette(routes=routes, middleware=[Middleware(Sessions)])
+    cx.init("shop", collector="null:", prompts=easy())
+    CX(app, interactions=ALL)
+    written = []
+    for method in ("POST", "GET", "POST"):
+        session.modified = False
+        assert ask(app, "/x", method).status == 200
+        written.append(session.modified)
+    assert written == [True, False, True]
