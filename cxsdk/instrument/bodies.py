@@ -38,9 +38,10 @@ class Ambient:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._theirs is not None:
-            current_scope.set(self._theirs[0])
-            current_interaction.set(self._theirs[1])
+        # None: entered within itself. Nobody is left behind.
+        theirs, self._theirs = self._theirs or (None, None), None
+        current_scope.set(theirs[0])
+        current_interaction.set(theirs[1])
 
 
 class _Ends:

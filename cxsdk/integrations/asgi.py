@@ -14,13 +14,14 @@ are. Frameworks on Starlette have modules of their own, which know routes and ha
 from __future__ import annotations
 
 import inspect
-import secrets
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 import attrs
 
 from cxsdk import _default
+from cxsdk._guard import voice
 from cxsdk.client import Client
 from cxsdk.errors import ConfigurationError
 from cxsdk.instrument.outcome import _FRAMEWORKS
@@ -29,18 +30,19 @@ from cxsdk.integrations.front import Front, client_of
 from cxsdk.integrations.life import live
 from cxsdk.integrations.options import Options, read
 from cxsdk.integrations.routes import Leaf, Table, leaf_of
-from cxsdk.integrations.trail import KEY
+from cxsdk.integrations.session import begin, in_use, key_in, remember
+from cxsdk.integrations.trail import KEY, READS
 from cxsdk.integrations.visit import Visit, current_visit, harmless
 
 __all__ = ["CX", "AsgiFront", "Keeper", "Layer", "Seat", "bound", "path_of", "raised"]
 
 App: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
 
-_VISIT = "cxsdk"
-"""Name of the visit in a scope, None where there is nothing to watch: the same request is not
-visited again further in."""
+_VISIT, _FRONT = "cxsdk", "cxsdk.front"
+"""Names of the visit in a scope, None where there is nothing to watch, and of whose it is: the same
+request is not visited again further in."""
 
-_OWN = "s"
+_JOINTS = {"cookie": b"; ", "baggage": b","}
 
 
 def path_of(scope: Mapping[str, Any]) -> str:
@@ -74,12 +76,6 @@ class AsgiFront(Front):
         self, options: Options, client: Client | None = None, routes: Iterable[str] = ()
     ) -> None:
         super().__init__(options, client)
-        for name in ("customer", "session", "consent"):
-            if inspect.iscoroutinefunction(getattr(options, name)):
-                raise ConfigurationError(
-                    f"{name}: expected a plain function, which is called when an event needs it; in"
-                    " a coroutine say cxsdk.integrations.serving(customer)"
-                )
         self._table = Table([*self._leaves(routes)], self.wants)
 
     def _leaves(self, routes: Iterable[str]) -> Iterable[Leaf]:
@@ -134,13 +130,14 @@ class AsgiFront(Front):
 
     def header(self, request: Any, name: str) -> str:
         """
-        Return a header of a scope, whose names are in lower case.
+        Return a header of a scope, whose names are in lower case; the first one, or all of those
+        that HTTP/2 or a proxy may send in parts.
         """
         wanted = name.encode("latin-1")
-        for each, value in request["headers"]:
-            if each == wanted:
-                return str(value.decode("latin-1"))
-        return ""
+        found = [value for each, value in request["headers"] if each == wanted]
+        joint = _JOINTS.get(name)
+        said: bytes = b"".join(found[:1]) if joint is None else joint.join(found)
+        return said.decode("latin-1")
 
     def login(self, request: Any) -> Any:
         """
@@ -166,15 +163,13 @@ class AsgiFront(Front):
         it is in use already, while the response has not begun.
         """
         session = request.get("session")
-        if not isinstance(session, MutableMapping) or not session:
+        if not in_use(session):
             return None
-        own = session.get(KEY)
-        held = dict(own) if isinstance(own, Mapping) else {}
         visit = current_visit.get()
-        if _OWN not in held and visit is not None and not visit.status:
-            held[_OWN] = secrets.token_urlsafe(16)
-            session[KEY] = held
-        return held.get(_OWN)
+        if visit is None or visit.status:
+            return key_in(session)
+        # Who agreed before there was a session is the same visitor.
+        return key_in(session) or begin(session, self.visitor(request) if self.may_name() else None)
 
     def held(self, request: Any) -> Mapping[str, Any] | None:
         """
@@ -195,11 +190,25 @@ class AsgiFront(Front):
             visit.guest.who  # noqa: B018 - found out while a session or a cookie can be written
         kept = visit.answered(status)
         session = scope.get("session")
-        if kept and isinstance(session, MutableMapping) and session:
-            before = session.get(KEY)
-            if isinstance(before, Mapping) and _OWN in before:
-                kept[_OWN] = before[_OWN]
-            session[KEY] = kept
+        if scope.get("method") in READS and not getattr(session, "modified", True):
+            kept = None
+        try:
+            remember(session, kept, self._whose(visit))
+        except Exception as error:  # noqa: BLE001 - the host's session may be broken
+            words = "cxsdk: a session cannot be written, and remembers nothing: %s"
+            voice.say(logging.WARNING, "asgi:session", words, type(error).__name__)
+
+    def _whose(self, visit: Visit) -> str | None:
+        """
+        Return what stands for the customer in a session, None where nobody is known for sure.
+        """
+        guest, capture = visit.guest, self.source.capture()
+        who = guest._who
+        if who is None or who[0] is None or guest._claim == "claimed" or capture is None:
+            return None
+        # A keyed hash: the session may lie in a cookie that its owner can read.
+        whose: str = capture.known((who[0], None, None, None)).tag.hex()
+        return whose
 
 
 def _is_control(visit: Visit) -> bool:
@@ -263,7 +272,7 @@ class Layer:
         if kind == "lifespan" and not front.is_off:
             await live(self.app, scope, receive, send, front._client)
             return
-        if kind not in {"http", "websocket"} or _VISIT in scope:
+        if kind not in {"http", "websocket"} or self._is_seen(front, scope):
             await self.app(scope, receive, send)
             return
         path = path_of(scope)
@@ -275,6 +284,7 @@ class Layer:
         if visit is None:
             await self.app(scope, receive, send)
             return
+        scope[_FRONT] = front
         with visit:
             front.begin(visit, scope, scope["method"] if kind == "http" else "WEBSOCKET", path)
             if visit.interaction is None and not front.is_watching():
@@ -289,6 +299,16 @@ class Layer:
                 watched.close(error)
                 raise
             watched.close()
+
+    def _is_seen(self, front: AsgiFront, scope: Message) -> bool:
+        """
+        Say whether a request is visited already: by us, or by an application around, as an
+        interaction of it. What is none there may be one of an application that is mounted in it.
+        """
+        if _FRONT not in scope:
+            return False
+        visit = scope.get(_VISIT)
+        return scope[_FRONT] is front or (visit is not None and visit.interaction is not None)
 
     def _answers(self, kind: str) -> bool:
         front = self.seat.front

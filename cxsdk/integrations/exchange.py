@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from cxsdk.integrations.visit import Visit, harmless
+from cxsdk.integrations.visit import Visit, harmless, is_shared
 from cxsdk.scope import current_interaction
 
 if TYPE_CHECKING:
@@ -66,12 +66,17 @@ class _Watched:
         if not visit.status:
             self._front.keep(visit, self._scope, message["status"])
         cookie = visit.cookie(secure=self._scope.get("scheme") in {"https", "wss"})
-        if cookie is None:
+        if cookie is None or _is_cached(message):
             return message
         return {
             **message,
             "headers": [*message.get("headers", ()), (b"set-cookie", cookie.encode())],
         }
+
+
+def _is_cached(message: Message) -> bool:
+    said = [value for name, value in message.get("headers", ()) if name.lower() == b"cache-control"]
+    return is_shared(b",".join(said).decode("latin-1"))
 
 
 class Exchange(_Watched):
@@ -221,6 +226,9 @@ class Talk(_Watched):
 
 def _is_departure(error: BaseException) -> bool:
     """
-    Say whether *error* is how frameworks tell a handler that its client is gone.
+    Say whether *error* is how frameworks tell a handler that its client is gone, or only those,
+    from the tasks of the handler.
     """
+    if isinstance(error, BaseExceptionGroup):
+        return all(_is_departure(each) for each in error.exceptions)
     return isinstance(error, OSError) or type(error).__name__ in _GONE

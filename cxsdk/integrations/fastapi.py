@@ -95,7 +95,7 @@ class FastApiFront(starlette.StarletteFront):
         """
         Return the handler of *route*, or what stands for it where its router is opted in.
         """
-        endpoint = route.endpoint
+        endpoint = super().view(route)
         if is_decorated(endpoint) or getattr(endpoint, _MARK, None) is not None:
             return endpoint
         own = [getattr(each.dependency, _MARK, None) for each in getattr(route, "dependencies", ())]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import secrets
 from functools import lru_cache
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cxsdk._guard import voice
@@ -114,7 +115,7 @@ class Guest(Scope):
         self._received: Any = _Unasked
         self._done: Any = None
         self._last: str | None = None
-        self._asking = False
+        self._asking = 0
         self.named: str | None = None
         """The id that a visitor who has agreed is given; to be set as a cookie."""
 
@@ -137,7 +138,7 @@ class Guest(Scope):
         """
         Return how sure that is, None where it is a login.
         """
-        if self._who is None:
+        if self._who is None or self._who[0] is None:
             self._find()
         return self._claim
 
@@ -148,6 +149,8 @@ class Guest(Scope):
         before = self._who or (None, None, None, self._session())
         self._who = (customer, *before[1:])
         self._claim = None if assurance == _SURE else assurance
+        # Looked at before they were known: what the session remembers may be somebody else's.
+        self._case = _Unasked
 
     def pin(self) -> None:
         """
@@ -163,35 +166,50 @@ class Guest(Scope):
         """
         if self._who is not None or self._asking:
             return
-        self._asking = True
+        self._asking = get_ident()
         try:
-            found = self._reader.customer(self._request)
+            customer, assurance = self._customer(self._request)
         except Exception:  # noqa: BLE001 - the host's function may need what is not there yet
-            found = None
+            customer = assurance = None
         finally:
-            self._asking = False
-        if found is not None:
-            self._known(found, self._session())
+            self._asking = 0
+        if customer is not None:
+            self._known(customer, assurance, self._session())
 
     def _find(self) -> Who:
-        if self._asking:
-            # The host's own function that says who it is asks who it is.
+        here = get_ident()
+        if self._asking == here:
+            # The host's own function that says who it is asks who it is. Another thread of the
+            # request that asks meanwhile gets an answer of its own.
             return self._who or (None, None, None, None)
-        self._asking = True
+        self._asking = here
         try:
             before = self._who
             session = self._session() if before is None or before[3] is None else before[3]
             who: Who = (None, None, None, session)
             self._who = who
-            found = self._quietly(self._reader.customer)
-            if found is None:
+            customer, assurance = self.asked()
+            if customer is None:
                 return self._told(who)
-            return self._known(found, session)
+            return self._known(customer, assurance, session)
         finally:
-            self._asking = False
+            self._asking = 0
 
-    def _known(self, found: Any, session: str | None) -> Who:
-        customer, assurance = found if isinstance(found, tuple) else (found, None)
+    def asked(self) -> tuple[Any, str | None]:
+        """
+        Return (customer, assurance) as the integration says now; (None, None) where nobody is known.
+        """
+        found: tuple[Any, str | None] | None = self._quietly(self._customer)
+        return (None, None) if found is None else found
+
+    def _customer(self, request: Any) -> tuple[Any, str | None]:
+        found = self._reader.customer(request)
+        if not isinstance(found, tuple):
+            return found, None
+        customer, assurance = found
+        return customer, assurance
+
+    def _known(self, customer: Any, assurance: str | None, session: str | None) -> Who:
         self._claim = None if assurance == _SURE else assurance
         self._who = who = (customer, None, None, session)
         return who
@@ -223,7 +241,7 @@ class Guest(Scope):
         except Exception as error:  # noqa: BLE001 - the host's session or login may be broken
             kind = type(error).__name__
             words = "cxsdk: who a request serves is not known: %s in %s"
-            voice.say(logging.WARNING, f"guest:{kind:.60}", words, kind, ask.__name__)
+            voice.say(logging.WARNING, f"guest:{kind:.60}", words, kind, ask.__name__.strip("_"))
             return None
 
     # ---- consent, language ----------------------------------------------------------------

@@ -45,8 +45,8 @@ async def live(
     try:
         await app(scope, received, sent)
     except Exception as error:
-        if any(each.endswith((".complete", ".failed")) for each in seen):
-            raise
+        if seen:
+            raise  # it knows the lifespan, and could not start or end
         words = "cxsdk: the application takes no lifespan (%r); it is answered in its place"
         voice.say(logging.INFO, "asgi:lifespan", words, error)
     if not any(each.endswith((".complete", ".failed")) for each in seen):

@@ -133,7 +133,8 @@ class Options:
         origins: pages elsewhere that may post answers, such as ``https://app.example.com``.
 
         remember: keep the last interaction, signed, in the session, so that the page after a
-            redirect asks about the right thing; where there are prompts and a session.
+            redirect asks about the right thing; where there are prompts and a session. A request
+            that only reads, and whose handler leaves the session as it is, does not write it.
 
         spans: put what interactions say on the active span; see `SpanAttributes`, which is a
             listener of ``cx.init`` where the host calls that itself.

@@ -247,7 +247,7 @@ def _mounted(
         yield from (within(head, node) for node in leaves(inner, watched, view, template))
     # What it does not know, the framework looks for nowhere else.
     name = getattr(mount, "name", None)
-    whole = None if inner else getattr(mount, "app", None)
+    whole = None if inner else view(mount)
     yield Leaf(f"{head}/.*", None, f"{template}/{{path}}", whole, (name,) if name else ())
 
 

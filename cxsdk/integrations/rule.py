@@ -30,6 +30,7 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "WEBSOCKET")
 """What a rule is about where it does not say; never HEAD and OPTIONS, which nobody sees."""
 
 _MOST = 4096
+_CONVERTER = re.compile(r"\{(\w+):[^{}]*\}")
 _MARK = "__cx_rule__"
 _DECORATED = "__cx_interaction__"
 F = TypeVar("F", bound=Callable[..., Any])
@@ -115,9 +116,8 @@ class Rule:
         """
         return (
             method in self.methods
-            # Written as it is: expressions have brackets, which mean something else in a pattern.
-            and (self.route == route or _pattern(self.route).match(route) is not None)
-            and (self.view == "*" or any(_pattern(self.view).match(name) for name in names))
+            and _is_like(self.route, route)
+            and (self.view == "*" or any(_is_like(self.view, name) for name in names))
         )
 
     def fixed(self, touchpoint: str) -> tuple[Any, ...]:
@@ -127,6 +127,20 @@ class Rule:
         plain = (touchpoint, self.stage, self.channel, self.goal)
         more = (self.medium, self.location, self.direction, self.by, self.on_behalf_of)
         return (*plain, *more)
+
+
+def _is_like(glob: str, text: str) -> bool:
+    # Frameworks write regular expressions into routes, whose brackets and marks are no globs, and
+    # some leave out the converter where they say what a route is.
+    return (
+        glob == text
+        or _pattern(glob).match(text) is not None
+        or _pattern(_bare(glob)).match(_bare(text)) is not None
+    )
+
+
+def _bare(route: str) -> str:
+    return _CONVERTER.sub(r"{\1}", route) if "{" in route else route
 
 
 @functools.lru_cache(maxsize=1024)

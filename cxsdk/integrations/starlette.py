@@ -29,6 +29,7 @@ from cxsdk.integrations.floors import need
 from cxsdk.integrations.front import client_of
 from cxsdk.integrations.options import Options, read
 from cxsdk.integrations.routes import Leaf, Node, Table, leaves
+from cxsdk.integrations.rule import _MARK, METHODS, Rule
 from cxsdk.integrations.visit import current_visit
 from cxsdk.prompts.faces.tag import Tag
 
@@ -42,6 +43,24 @@ from starlette.requests import HTTPConnection  # noqa: E402
 __all__ = ["CX", "StarletteFront"]
 
 _SEAT = "_cx_seat"
+
+
+class _Internal:
+    """
+    Stands for what a framework serves by itself: files, and the pages that document an API.
+    """
+
+    def __init__(self) -> None:
+        setattr(self, _MARK, Rule(skip=True, methods=(*METHODS, "HEAD", "OPTIONS")))
+
+
+_INTERNAL = _Internal()
+
+
+def _is_internal(handler: Any) -> bool:
+    if inspect.isroutine(handler):
+        return (getattr(handler, "__module__", None) or "").startswith(("fastapi.", "starlette."))
+    return any(each.__module__ == "starlette.staticfiles" for each in type(handler).__mro__)
 
 
 class StarletteFront(AsgiFront):
@@ -84,9 +103,10 @@ class StarletteFront(AsgiFront):
 
     def view(self, route: Any) -> Any:
         """
-        Return the handler of *route*, whose marks are heeded.
+        Return the handler of *route*, or the application mounted there, whose marks are heeded.
         """
-        return route.endpoint
+        found = getattr(route, "endpoint", None) or getattr(route, "app", None)
+        return _INTERNAL if _is_internal(found) else found
 
     def _host(self, scope: Message) -> str:
         return self.header(scope, "host").rpartition("@")[2].split(":")[0].lower()
@@ -193,7 +213,7 @@ class CX:
         front = type(self).front(options, client, app)
         self.app = app
         self._seat = self._sit(front)
-        if client is None:
+        if client is None and self._seat.front is front:
             client_of(init)
         if templates is not None:
             self.templates(templates)

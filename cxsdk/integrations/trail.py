@@ -15,10 +15,15 @@ if TYPE_CHECKING:
     from cxsdk.integrations.guest import Guest
     from cxsdk.prompts.engine import Engine
 
-__all__ = ["KEY", "kept", "read"]
+__all__ = ["KEY", "READS", "kept", "read"]
 
 KEY = "_cx"
 """Name of what integrations keep in a session."""
+
+READS = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods of requests whose handlers leave a session as it is, and so do we: written by a page that
+only reads, it would come back as it was when that page began, after a logout or a purchase in
+another tab."""
 
 _LASTS_S = 1800.0
 """Seconds after which the last interaction is not what a page is about any more."""
@@ -47,8 +52,9 @@ def read(engine: Engine, held: Mapping[str, Any], guest: Guest) -> Case | None:
     if not isinstance(text, str) or not text:
         return None
     now = _whose(engine, guest)
-    # Who paid as a visitor and registered after that is the same person.
-    if whose and now and whose != now:
+    # Who paid as a visitor and registered after that is the same person; who comes after a customer
+    # has left is perhaps not.
+    if whose and whose != now:
         return None
     try:
         case = case_of(text, engine.seal)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cxsdk.integrations.front import Front
     from cxsdk.integrations.rule import Rule
 
-__all__ = ["Visit", "current_visit", "harmless", "serving"]
+__all__ = ["Visit", "current_visit", "harmless", "is_shared", "serving"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -65,6 +65,15 @@ def _is_strict(part: Any) -> bool:
 def _is_nobody(error: Exception) -> bool:
     # A visitor of whom nothing is known is an ordinary case, and no mistake of the host's test.
     return isinstance(error, InvalidEventError) and error.code == "no_customer"
+
+
+def is_shared(cache_control: str) -> bool:
+    """
+    Say whether a response with this ``Cache-Control`` may be given to others by a cache between: a
+    cookie on it would make all of them one visitor.
+    """
+    said = cache_control.lower()
+    return "public" in said or "s-maxage" in said
 
 
 def serving(customer: Any, *, assurance: str | None = None) -> bool:
@@ -135,9 +144,10 @@ class Visit:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        outer, self._outer = self._outer, None
+        # None: entered by another thread meanwhile, or within itself. Nobody is left behind.
+        outer, self._outer = self._outer or (None, None, None), None
         # Left in another context than entered: that one ends with its own copy.
-        if outer is not None and current_visit.get() is self:
+        if current_visit.get() is self:
             current_scope.set(outer[0])
             current_interaction.set(outer[1])
             current_visit.set(outer[2])
@@ -217,25 +227,35 @@ class Visit:
         finally:
             current_scope.reset(token)
 
+    @harmless
     def cookie(self, *, secure: bool) -> str | None:
         """
         Return the value of a ``Set-Cookie`` header for a visitor who has agreed and has no session
-        that would name them, or who was named and has logged in or out; mostly None. To be asked
-        when the response begins.
+        that would name them, or the one that ends it where a customer is known, or has just left:
+        who sits there after them is another visitor. Mostly None. To be asked when the response
+        begins, and not to be set on one that `is_shared`.
 
         Args:
             secure: whether the request came by HTTPS.
         """
-        named, lasts = self.guest.named, _KEPT_S
-        if self.guest.is_turned:
-            if not self._front.may_name() or self._front.visitor(self.request) is None:
-                return None
-            named, lasts = "", 0
+        named = self.naming()
         if named is None:
             return None
         more = "; Secure" if secure else ""
-        name = self._front.options.cookie
+        name, lasts = self._front.options.cookie, _KEPT_S if named else 0
         return f"{name}={named}; Max-Age={lasts}; Path=/; HttpOnly; SameSite=Lax{more}"
+
+    @harmless
+    def naming(self) -> str | None:
+        """
+        Return what is to be in that cookie, empty where it is to end; mostly None.
+        """
+        guest, front = self.guest, self._front
+        who = guest._who
+        is_one = who is not None and who[0] is not None and guest._claim != "claimed"
+        if not is_one and not guest.is_turned:
+            return guest.named
+        return "" if front.may_name() and front.visitor(self.request) is not None else None
 
     @harmless
     def end(self, error: BaseException | None = None) -> None:

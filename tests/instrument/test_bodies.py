@@ -10,6 +10,7 @@ import gc
 import pytest
 
 import cxsdk as cx
+from cxsdk.instrument.bodies import kept_open
 from cxsdk.scope import current_interaction, current_scope
 
 
@@ -234,3 +235,26 @@ def test_a_scope_alone_is_kept_for_a_body(cx_events):
     assert list(body) == [b"a"]
     body.close()
     assert cx_events.one("interaction").data.customer.id == "u1"
+
+
+def test_a_body_that_closes_itself_leaves_nobody_behind(cx_events):
+    """The thread it ran in serves somebody else next."""
+
+    class Chunks:
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            if body is not None:
+                body.close()
+            raise StopIteration
+
+        def close(self):
+            """As PEP 3333 has it."""
+
+    body = None
+    with cx.scope(customer="u1"):
+        with cx.interaction("page.visit"):
+            body = kept_open(Chunks())
+    assert list(body) == []
+    assert (current_scope.get(), current_interaction.get()) == (None, None)

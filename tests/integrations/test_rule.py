@@ -86,6 +86,21 @@ def test_a_route_that_is_an_expression_may_be_written_as_it_is():
     assert Rules([Rule(route=route)]).find("GET", route, None)[1][0] == "catalogue.slug_pk"
 
 
+@pytest.mark.parametrize(
+    ("said", "route"),
+    [
+        (r"/b/<regex('[a-z]+'):key>", r"/b/<regex('[a-z]+'):key>"),
+        (r"^orders/(?P<n>[0-9]{4})/$", r"^orders/(?P<n>[0-9]{4})/$"),
+        ("/orders/{n:int}", "/orders/{n}"),
+        ("/orders/{n}/*", "/orders/{n:int}/pay"),
+    ],
+)
+def test_a_rule_may_have_the_route_as_it_stands_in_the_code(said, route):
+    """Regular expressions are no globs, and a converter that the framework leaves out is none."""
+    assert Rules([Rule(route=said)]).find("GET", route, None) is not None
+    assert Rules([Rule(route=said)]).find("GET", "/other/7", None) is None
+
+
 def test_a_mark_speaks_before_the_rules():
     """``as_interaction`` wraps nothing, and what wraps the handler keeps the mark."""
 

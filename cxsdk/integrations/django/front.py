@@ -22,7 +22,7 @@ from cxsdk.integrations import trail
 from cxsdk.integrations.django.handler import Handlers
 from cxsdk.integrations.django.project import Project, project
 from cxsdk.integrations.front import Front
-from cxsdk.integrations.visit import Visit, harmless
+from cxsdk.integrations.visit import Visit, harmless, is_shared
 
 __all__ = ["DjangoFront", "front"]
 
@@ -165,12 +165,14 @@ class DjangoFront(Front):
             _measure(visit, response)
         else:
             visit.end()
-        if visit.guest.named is not None or visit.guest.is_turned:
+        if visit.naming() is not None and not is_shared(response.get("Cache-Control", "")):
             response.cookies.load(visit.cookie(secure=visit.request.is_secure()) or "")
 
     def _keep(self, request: Any, kept: Mapping[str, str]) -> None:
         session = self._session(request)
-        if session is not None and not session.is_empty():
+        if session is None or session.is_empty():
+            return
+        if request.method not in trail.READS or session.modified:
             session[trail.KEY] = kept
 
 

@@ -42,11 +42,11 @@ def _logged_in(**_: Any) -> None:
 def _identify(front: Any, visit: Visit) -> None:
     # The cookie's session, not the one that the login has just given another key.
     visit.guest.pin()
-    found = front.customer(visit.request)
-    if found is None:
+    customer, assurance = visit.guest.asked()
+    if customer is None:
         return
     visit.guest.is_turned = True
-    customer, assurance = found if isinstance(found, tuple) else (found, "authenticated")
+    assurance = assurance or "authenticated"
     visit.guest.serve(customer, assurance)
     front.source.identify(customer, assurance=assurance)
 

@@ -28,8 +28,8 @@ from cxsdk.integrations.flask.span import mark
 from cxsdk.integrations.flask.speaker import Speakers
 from cxsdk.integrations.front import Front
 from cxsdk.integrations.options import Options
-from cxsdk.integrations.trail import KEY
-from cxsdk.integrations.visit import Visit, harmless
+from cxsdk.integrations.trail import KEY, READS
+from cxsdk.integrations.visit import Visit, harmless, is_shared
 
 if TYPE_CHECKING:
     from cxsdk.client import Client
@@ -138,8 +138,10 @@ class FlaskFront(Front):
         """
         app = self.app
         self.is_off = True
-        app.url_value_preprocessors[None].remove(self.arrive)
-        app.after_request_funcs[None].remove(self.leave)
+        # Lists of their own: a request that runs now goes through those that were.
+        before, after = app.url_value_preprocessors, app.after_request_funcs
+        before[None] = [each for each in before[None] if each != self.arrive]
+        after[None] = [each for each in after[None] if each != self.leave]
         got_request_exception.disconnect(self._unhandled, app)
         if vars(app).get("handle_user_exception") is self._handle:
             del app.handle_user_exception
@@ -179,8 +181,9 @@ class FlaskFront(Front):
                 visit.user = login_in(session, self._key)
         except Exception as error:  # noqa: BLE001 - a store of the host's may be down
             visit.session = None
-            words = "cxsdk: a session cannot be read, so its requests are nobody's: %r"
-            voice.say(logging.WARNING, "flask:session", words, error)
+            # No more than the kind: a store says which key it was asked for.
+            words = "cxsdk: a session cannot be read, so its requests are nobody's: %s"
+            voice.say(logging.WARNING, "flask:session", words, type(error).__name__)
 
     def _begin(self, visit: FlaskVisit, rule: Any, method: str) -> None:
         view, names = self.speakers.of(rule.endpoint, method)
@@ -215,7 +218,7 @@ class FlaskFront(Front):
             self._ask(visit)
         # A span of Flask's own instrumentation begins after us.
         visit.seen_from_inside()
-        more: dict[str, Any] = dict(visit.answered(response.status_code) or ())
+        more = self._kept(visit, response)
         visit.is_new = visit.is_new or visit.guest.is_turned
         if self.options.spans and visit.interaction is not None:
             # A span of Flask's own instrumentation ends before the last byte.
@@ -227,11 +230,17 @@ class FlaskFront(Front):
         if session is not None and (more or session):
             keep(session, more)
         cookie = visit.cookie(secure=visit.request.is_secure)
-        if cookie is not None:
+        if cookie is not None and not is_shared(response.headers.get("Cache-Control", "")):
             response.headers.add("Set-Cookie", cookie)
         elif visit.is_new and self._named(visit) is not None:
             response.delete_cookie(self.options.cookie or "")
         visit.is_answered = True
+
+    def _kept(self, visit: FlaskVisit, response: flask.Response) -> dict[str, Any]:
+        kept = visit.answered(response.status_code)
+        if visit.request.method in READS and not getattr(visit.session, "modified", True):
+            return {}
+        return dict(kept or ())
 
     def _raised(self, error: BaseException) -> None:
         request = flask.request
@@ -258,19 +267,24 @@ class FlaskFront(Front):
         """
         Look, at the first request, at what is complete only then.
         """
-        self._is_looked = True
-        stray.look(self.routes())
-        csrf, own = self.app.extensions.get("csrf"), self.app.blueprints.get("cxsdk")
-        if csrf is not None and own is not None:
-            # A token in the address is the right to answer; no cookie is read.
-            csrf.exempt(own)
-        if getattr(self.app, "login_manager", None) is not None:
-            import flask_login
+        try:
+            # First: another request may come meanwhile, and who it is must be known.
+            if getattr(self.app, "login_manager", None) is not None:
+                self._key = "_user_id"
+                self._hear()
+            csrf, own = self.app.extensions.get("csrf"), self.app.blueprints.get("cxsdk")
+            if csrf is not None and own is not None:
+                # A token in the address is the right to answer; no cookie is read.
+                csrf.exempt(own)
+            stray.look(self.routes())
+        finally:
+            self._is_looked = True
 
-            self._key = "_user_id"
+    def _hear(self) -> None:
+        import flask_login
 
-            flask_login.user_logged_in.connect(self._logged, self.app)
-            flask_login.user_logged_out.connect(self._logged, self.app)
+        flask_login.user_logged_in.connect(self._logged, self.app)
+        flask_login.user_logged_out.connect(self._logged, self.app)
 
     def routes(self) -> list[tuple[str, Any]]:
         """
@@ -296,14 +310,16 @@ class FlaskFront(Front):
         visit.is_new = True
         guest = visit.guest
         if visit.user is None:
-            # What is left of this request is still of the customer who was.
-            if guest._who is None or guest._who[0] is None:
+            # What is left of this request is still of the customer who was; what the team's own
+            # function makes of that id nobody knows any more.
+            is_known = guest._who is not None and guest._who[0] is not None
+            if not is_known and self.options.customer is None:
                 guest.serve(before)
             return
         guest.pin()
-        found = guest._quietly(self.customer)
-        customer, assurance = found if isinstance(found, tuple) else (found, "authenticated")
+        customer, assurance = guest.asked()
         if customer is not None:
+            assurance = assurance or "authenticated"
             guest.serve(customer, assurance)
             self.source.identify(customer, assurance=assurance)
 

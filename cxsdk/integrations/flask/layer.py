@@ -34,7 +34,10 @@ class Layer:
         Serve a request (PEP 3333). What is not streamed passes untouched, and so do files that the
         server sends by itself.
         """
-        visit = self.front.visit(environ, environ.get("PATH_INFO", ""))
+        path = environ.get("PATH_INFO", "")
+        if not path.isascii():
+            path = path.encode("latin-1", "replace").decode("utf-8", "replace")  # PEP 3333
+        visit = self.front.visit(environ, path)
         body: Iterable[bytes]
         if visit is None:
             body = self.app(environ, start_response)

@@ -311,6 +311,29 @@ def test_a_handler_that_fails_in_a_conversation(cx_events):
     assert outcomes(cx_events) == [("failure", "ValueError"), ("success", "")]
 
 
+def test_a_client_that_leaves_the_tasks_of_a_handler_has_left(cx_events):
+    """A group of tasks raises a group: of nothing but departures, or of a failure too."""
+
+    class WebSocketDisconnect(Exception):
+        """As frameworks call it."""
+
+    def app(*errors):
+        async def app(scope, receive, send):
+            await receive()
+            await send(ACCEPT)
+            await receive()
+            raise ExceptionGroup("tasks", errors)
+
+        return app
+
+    gone = {"type": "websocket.disconnect", "code": 1001}
+    inner = ExceptionGroup("more", [WebSocketDisconnect()])
+    for errors in ((WebSocketDisconnect(), inner), (WebSocketDisconnect(), ValueError())):
+        with pytest.raises(ExceptionGroup):
+            drive(wrapped(app(*errors)), [CONNECT, gone], "websocket")
+    assert outcomes(cx_events) == [("abandoned", ""), ("failure", "ExceptionGroup")]
+
+
 def test_a_conversation_that_cannot_be_answered_is_cut_off(cx_events):
     """``OSError`` from send: the connection is gone."""
     hello = {"type": "websocket.send", "text": "hello"}

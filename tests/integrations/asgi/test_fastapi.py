@@ -41,6 +41,20 @@ def by_header(request):
 # ---- opting in ----------------------------------------------------------------------------------
 
 
+def test_the_pages_that_document_an_api_are_nobodys(cx_events):
+    """A rule for everything is one for what the team wrote, by its route as it stands there."""
+    app = FastAPI()
+
+    @app.get("/files/{name:path}")
+    async def file(name: str):
+        return name
+
+    CX(app, interactions=[{"route": "/files/{name:path}"}, {"route": "*"}], customer=by_header)
+    for path in ("/docs", "/redoc", "/openapi.json", "/files/a/b"):
+        assert ask(app, path, headers=U1).status == 200
+    assert [event.data.where.touchpoint for event in cx_events] == ["files.name"]
+
+
 def test_a_router_is_opted_in_by_a_dependency(cx_events):
     """Its prefix is in the touchpoint; marks and decorators of handlers are nearer."""
     router = APIRouter(prefix="/cases", dependencies=[interactions(stage="support")])

@@ -39,12 +39,7 @@ async def ignores(scope, receive, send):
     """Return at once."""
 
 
-async def refuses_late(scope, receive, send):
-    await receive()
-    raise NotImplementedError
-
-
-@pytest.mark.parametrize("app", [refuses, ignores, refuses_late])
+@pytest.mark.parametrize("app", [refuses, ignores])
 def test_an_application_without_a_lifespan_gets_one(app):
     """It drains all the same, and a server that insists on a lifespan is content."""
     assert live(CX(app)) == DONE
@@ -78,6 +73,19 @@ def test_a_start_that_fails_is_the_applications_own_failure():
 
     with pytest.raises(ConnectionError):
         live(CX(app))
+
+
+def test_a_start_that_raises_is_left_to_the_server():
+    """An application that took the message knows the lifespan: it is not said to have started."""
+    error = ConnectionError("no database")
+
+    async def app(scope, receive, send):
+        await receive()
+        raise error
+
+    with pytest.raises(ConnectionError) as raised:
+        live(CX(app))
+    assert raised.value is error
 
 
 @pytest.mark.parametrize("lifespan", [None, cx.lifespan])

@@ -20,6 +20,7 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
 
 import cxsdk as cx
@@ -113,6 +114,16 @@ def test_rules_may_name_the_handler_or_its_route(cx_events):
     assert cx_events.touchpoints() == ["money.back", "b"]
 
 
+def test_files_are_no_interactions(cx_events, tmp_path):
+    """What is mounted to serve files is found, so that nothing behind it is, and is left out."""
+    (tmp_path / "a.css").write_text("a")
+    routes = [Mount("/assets", StaticFiles(directory=tmp_path)), Route("/assets/b", text())]
+    app = Starlette(routes=[*routes, Route("/x", text())])
+    CX(app, interactions=ALL, customer=by_header)
+    assert [ask(app, path, headers=U1).status for path in ("/assets/a.css", "/x")] == [200, 200]
+    assert [event.data.where.touchpoint for event in cx_events] == ["x"]
+
+
 def test_below_a_root_path_routes_are_the_same(cx_events):
     """A proxy's prefix is no part of a route, whether the path has it or not."""
     app = Starlette(routes=[Route("/orders/{n}", text())])
@@ -181,6 +192,27 @@ def test_settings_make_the_client():
     """What ``cx.init`` takes stands among the settings."""
     CX(Starlette(), service="desk", collector="null:")
     assert cx.client().settings.service == "desk"
+
+
+def test_a_second_one_on_the_same_application_changes_nothing():
+    """Not even whose events these are."""
+    app = Starlette()
+    CX(app, service="desk", collector="null:")
+    CX(app, service="other", collector="null:")
+    assert cx.client().settings.service == "desk"
+
+
+@pytest.mark.parametrize("said", [{}, {"consent": lambda _: None}])
+def test_an_application_that_is_mounted_may_have_settings_of_its_own(said, cx_events):
+    """What is no interaction of the application around is one of its own; never one of both."""
+    inner = Starlette(routes=[Route("/a", text()), Route("/b", text())])
+    outer = Starlette(routes=[Mount("/in", inner), Route("/c", text())])
+    CX(inner, interactions=[{"route": "*", "stage": "support"}], customer=lambda _: "inner")
+    CX(outer, interactions=[{"route": "/in/a"}, {"route": "/c"}], customer=lambda _: "u1", **said)
+    for path in ("/in/a", "/in/b", "/c"):
+        assert ask(outer, path).text == "True"
+    seen = [(e.data.where.touchpoint, e.data.where.stage) for e in cx_events]
+    assert seen == [("in.a", None), ("b", "support"), ("c", None)]
 
 
 def test_another_client_may_be_given(cx_events):

@@ -306,3 +306,12 @@ def test_without_sessions_and_logins(cx_events):
     made = Project("wsgi", [path("it", look)], layers=["cxsdk.integrations.django.CX"])
     assert made.ask("/it").text == "ok"
     assert list(cx_events) == []
+
+
+@pytest.mark.parametrize("kind", ["wsgi", "asgi"])
+def test_a_resolver_that_fails_at_a_login_does_not_fail_the_login(kind, cx_events, caplog):
+    """The one who logs in is not known to us, and is logged in."""
+    browser = Browser(project(kind, customer=lambda request: request.no_such_thing))
+    assert browser.get("/enter").text.isdigit()
+    assert "who a request serves is not known: AttributeError" in caplog.text
+    assert cx_events.of("identity") == []

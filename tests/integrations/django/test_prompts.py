@@ -138,3 +138,17 @@ def test_from_a_payment_to_its_answer(cx_events):
     paid = cx_events.of("interaction")[1].data.interaction_id
     assert cx_events.one("feedback").data.about.interaction_ids == (paid,)
     clear_url_caches()
+
+
+def test_a_page_that_only_reads_writes_no_session(cx_events):
+    """A slow page of another tab would bring back what was there when it began: a login, a cart."""
+    cx.init("shop", collector="null:", prompts=ASKING, strict=False)
+    urls = [path("pay", pay), path("read", as_interaction("page.read")(thanks))]
+    made = Project("wsgi", urls, layers=[SESSIONS, CX], SESSION_ENGINE=SIGNED)
+    made.settings["CXSDK"] = {"customer": lambda request: "u-1"}
+    cookie = made.ask("/pay", method="POST").cookie.strip()
+    cookie = made.ask("/read", headers={"cookie": cookie}).cookie.strip()
+    assert cookie.startswith("sessionid=")  # its visitor has got an id, once
+    assert made.ask("/read", headers={"cookie": cookie}).cookie == ""
+    assert len(cx_events.of("interaction")) == 3
+    clear_url_caches()

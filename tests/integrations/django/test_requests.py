@@ -401,3 +401,20 @@ def test_our_own_cookie_needs_consent(kind, cx_events):
     one, two = cx_events.of("interaction")
     assert one.data.customer.anonymous_id == two.data.customer.anonymous_id != None  # noqa: E711
     assert [SESSIONS, LOGINS, CX] == made.layers
+
+
+def test_our_own_cookie_is_of_one_visitor(kind, cx_events):
+    """It is not set where a cache may share the page, and ends when they become a customer."""
+
+    def shared(request):
+        return HttpResponse("x", headers={"Cache-Control": "public, max-age=60"})
+
+    urls = [path("it", ok), path("shared", shared)]
+    made = project(kind, urls, interactions=[{}], consent=lambda _: "granted")
+    named = ask(made, headers={}).cookie
+    assert ask(made, "/shared", headers={}).cookie == ""
+    assert ask(made, headers={"cookie": named}).cookie == ""
+    ended = ask(made, headers={"cookie": named, "x-user": "u-1"})
+    assert [value.strip() for name, value in ended.headers if name == "Set-Cookie"] == [
+        "cx_visitor=; HttpOnly; Max-Age=0; Path=/; SameSite=Lax"
+    ]

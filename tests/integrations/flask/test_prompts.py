@@ -94,6 +94,23 @@ def test_the_page_after_a_redirect_asks_whichever_worker_renders_it(shop):
     assert action(other.get("/thanks").text) is None
 
 
+def test_a_page_that_only_reads_writes_no_session(shop):
+    """A slow page of another tab would bring back what was there when it began: a login, a cart."""
+    app = shop()
+
+    @app.get("/slow")
+    @as_interaction("page.slow")
+    def slow():
+        return flask.session["user_id"]
+
+    client = app.test_client()
+    client.post("/in", data={"user": "7"})
+    client.get("/slow")
+    answer = client.get("/slow")
+    assert (answer.text, answer.headers.get("Set-Cookie")) == ("7", None)
+    assert "Set-Cookie" in client.post("/pay").headers
+
+
 def test_somebody_else_at_the_same_browser_is_not_asked(shop):
     """A payment before them is none of theirs; one that was declined asks nobody."""
     client = shop().test_client()

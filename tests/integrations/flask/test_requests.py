@@ -463,6 +463,31 @@ def test_uninstalling_restores_what_was_replaced(app, user, u1, cx_events):
     assert list(cx_events) == []
 
 
+def test_uninstalling_while_a_request_runs_takes_nothing_of_the_hosts_from_it(app):
+    """What the host does before and after it is done to the end."""
+    seen = []
+    extension = CX(app)
+    app.url_value_preprocessors[None] += [
+        lambda *_: extension.uninstall(),
+        lambda *_: seen.append("before"),
+    ]
+    app.add_url_rule("/x", view_func=lambda: "x")
+    assert app.test_client().get("/x").text == "x"
+    assert seen == ["before"]
+
+
+def test_a_path_is_left_out_in_any_script(app, user, u1, cx_events):
+    """A server gives its bytes one by one."""
+    CX(app, customer=user, interactions=ALL, exclude=["/größe/*"])
+    app.add_url_rule("/<path:rest>", view_func=lambda rest: rest)
+    client = app.test_client()
+    assert [client.get(path, headers=u1).text for path in ("/größe/9", "/maß/9")] == [
+        "größe/9",
+        "maß/9",
+    ]
+    assert len(cx_events) == 1
+
+
 def test_too_late_is_said(app):
     """An application that has served requests takes no more routes."""
     app.test_client().get("/x")

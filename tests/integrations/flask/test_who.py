@@ -94,6 +94,27 @@ def test_who_is_logged_in_is_served_without_being_loaded(members, loaded, cx_eve
     assert current_scope.get() is None
 
 
+def test_a_request_that_comes_while_the_first_one_begins_is_of_its_customer(
+    members, cx_events, monkeypatch
+):
+    """What is looked at once does not let a login look like a new one meanwhile."""
+    CX(members)
+    client = members.test_client()
+    with client.session_transaction() as session:
+        session["_user_id"] = "7"
+    looked, meanwhile = [], []
+
+    def look(_):
+        looked.append(1)
+        if len(looked) == 1:
+            meanwhile.append(client.get("/seen").text)
+
+    monkeypatch.setattr("cxsdk.integrations.flask.front.stray.look", look)
+    members.test_client().get("/nowhere")
+    assert meanwhile == ["seen"]
+    assert [(e.family, e.data.customer.id) for e in cx_events] == [("interaction", "7")]
+
+
 def test_a_login_by_cookie_or_token_is_served_too(members, cx_events):
     """What Flask-Login finds by other ways than the session, once the host has asked for it."""
 
@@ -185,6 +206,15 @@ def test_a_resolver_of_the_teams_own_goes_first(members, cx_events):
     client.get("/seen")
     assert [e.data.customer.id for e in cx_events] == ["c-7", "c-7"]
     assert cx_events.one("identity").data.assurance == "verified"
+
+
+def test_after_a_logout_nobody_is_taken_for_what_the_login_calls_them(members, events):
+    """Where the team's function has names of its own, the id of the login may be somebody else's."""
+    CX(members, customer=lambda _: flask.session.get("_user_id") and "c-7")
+    client = members.test_client()
+    client.post("/in", data={"user": "7"})
+    client.post("/out")
+    assert [e.data.customer.id for e in events] == ["c-7"]
 
 
 def test_what_the_resolver_raises_is_said_once_and_costs_nothing(app, caplog):
@@ -285,6 +315,26 @@ def test_a_visitor_without_a_session_who_agreed_gets_a_cookie(app, events):
     assert first == second != (None, None)
 
 
+def test_a_page_that_caches_share_names_nobody(app, events):
+    """All who got it from there would be one visitor."""
+    CX(app, consent=lambda _: "granted", interactions=ALL)
+    public = {"Cache-Control": "public, max-age=600"}
+    app.add_url_rule("/x", view_func=lambda: flask.Response("x", headers=public))
+    assert cookies(app.test_client().get("/x")) == []
+
+
+def test_a_cookie_of_ours_ends_when_its_visitor_has_become_a_customer(app, user, u1, events):
+    """Whoever sits there when they have left is another visitor."""
+    CX(app, customer=user, consent=lambda _: "granted", interactions=ALL)
+    app.add_url_rule("/x", view_func=lambda: "x")
+    client = app.test_client()
+    client.get("/x")
+    assert "cx_visitor=;" in client.get("/x", headers=u1).headers["Set-Cookie"]
+    client.get("/x")
+    first, _, last = [anonymous for _, anonymous in who(events)]
+    assert None is not first != last is not None
+
+
 def test_a_session_kept_by_the_server_adopts_who_agreed_before(app, events, tmp_path):
     """Whoever agreed before stays the visitor, until a login that begins another session."""
     app.config |= {
@@ -363,7 +413,7 @@ def test_a_session_whose_store_is_down_costs_no_request(app, events, caplog):
         modified = False
 
         def __bool__(self):
-            raise ConnectionError("the store is down")
+            raise ConnectionError("no such key: s3cret")
 
         __iter__ = __bool__
 
@@ -379,3 +429,4 @@ def test_a_session_whose_store_is_down_costs_no_request(app, events, caplog):
     app.add_url_rule("/x", view_func=lambda: "x")
     assert [app.test_client().get("/x").text for _ in range(2)] == ["x", "x"]
     assert caplog.text.count("a session cannot be read") == 1
+    assert "s3cret" not in caplog.text
