@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import random
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
@@ -102,6 +103,8 @@ class Delivery:
         """
         if self._closed or len(self._at_work) > len(self._lines):
             return
+        if sys.is_finalizing():
+            return  # a finalizer of the host's: `Thread.start` would wait for ever
         with self._lock:
             if self._closed:
                 return

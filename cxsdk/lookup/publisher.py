@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Collection
@@ -111,7 +112,7 @@ class Publisher:
 
     def _begin(self) -> None:
         with self._lock:
-            if self._thread is not None or self._is_closed:
+            if self._thread is not None or self._is_closed or sys.is_finalizing():
                 return
             thread = threading.Thread(target=self._work, name="cxsdk-memory-put", daemon=True)
             try:

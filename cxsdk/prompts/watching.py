@@ -5,6 +5,7 @@ Watching: what live events mean for prompts, on a thread of its own so that no h
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -84,7 +85,7 @@ class Watcher:
             self._changed.notify_all()
 
     def _begin(self) -> None:
-        if self._thread is not None:
+        if self._thread is not None or sys.is_finalizing():
             return
         thread = threading.Thread(target=self._work, name="cxsdk-watch", daemon=True)
         try:

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import subprocess
+import sys
 
 import pytest
 
@@ -258,3 +260,31 @@ def test_a_body_that_closes_itself_leaves_nobody_behind(cx_events):
             body = kept_open(Chunks())
     assert list(body) == []
     assert (current_scope.get(), current_interaction.get()) == (None, None)
+
+
+LEFT = """
+import builtins
+import cxsdk as cx
+from cxsdk.instrument.bodies import Ambient, Body
+from cxsdk.testing import capture
+
+cx.init("shop", collector="memory:")
+with capture(), cx.interaction("a.b", customer="u-1"):
+    pass  # of what a first event loads nothing is left to be imported
+begun = cx.interaction("a.b", customer="u-1").__enter__()
+builtins.left = Body(iter([1, 2]), Ambient(), begun.end)
+next(builtins.left)
+"""
+
+
+def test_a_body_that_is_left_when_the_interpreter_goes_down():
+    """No thread can be begun then, and a process must not wait for one."""
+    command = [sys.executable, "-c", LEFT]
+    # The order in which modules go differs from run to run.
+    left = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(12)]
+    try:
+        assert [each.wait(60) for each in left] == [0] * 12
+    finally:
+        for each in left:
+            each.kill()
+            each.communicate()
