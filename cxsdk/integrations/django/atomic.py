@@ -4,10 +4,13 @@ Django's transactions, as facts wait for them: ``transaction.on_commit``, and wh
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from cxsdk.integrations.django.project import project
 from cxsdk.outbox.pending import quietly
@@ -16,12 +19,16 @@ __all__ = ["Atomic"]
 
 Call = Callable[[], object]
 
+_DJANGOS = BaseDatabaseWrapper.__module__
+_UNDO = frozenset({"rollback", "savepoint_rollback", "close", "connect"})
+
 
 class Atomic:
     """
     The ``atomic`` blocks that the running code is in, on all of its databases. A transaction that
     only isolates a test (``TestCase``) is none: without an ``atomic`` of the host's, a fact is said
-    at once, as it would be in production.
+    at once, as it would be in production. Nor is one where autocommit is off: of the host's own
+    ``commit`` Django tells nobody.
 
     Never raises and makes no query. Safe from any thread: Django's connections belong to one.
     """
@@ -50,6 +57,8 @@ def _open() -> list[Any]:
         connection
         for connection in connections.all(initialized_only=True)
         if connection.in_atomic_block
+        # Without autocommit a block ends in no commit, and Django tells nobody of the host's own.
+        and connection.commit_on_exit
         and (heeded is True or connection.alias in heeded)
         and not all(block._from_testcase for block in connection.atomic_blocks)
     ]
@@ -103,8 +112,20 @@ class _Ticket:
             return
         self._is_used = True
         # Committed, and a function of the host's before this one raised: Django calls none after
-        # it, but what was promised is promised.
-        if self._connection.autocommit:
+        # it, but what was promised is promised. Whoever keeps the exception keeps this as well, so
+        # that the connection may be in its next transaction by now.
+        if self._connection.autocommit or not (self._is_listed() or _is_undone(sys._getframe(1))):
             self._news.committed()
         else:
             self._news.rolled_back()
+
+    def _is_listed(self) -> bool:
+        # The thread of an open transaction has ended, and its connection goes with it.
+        return any(each[1] is self for each in self._connection.run_on_commit)
+
+
+def _is_undone(frame: FrameType) -> bool:
+    """
+    Say whether *frame* is where Django lets go of what is rolled back.
+    """
+    return frame.f_globals.get("__name__") == _DJANGOS and frame.f_code.co_name in _UNDO

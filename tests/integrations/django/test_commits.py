@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import threading
 import unittest
 from datetime import UTC, date, datetime
 
@@ -202,6 +204,55 @@ def test_a_function_of_the_hosts_that_raises_costs_no_promise(alias, cx_events):
     with pytest.raises(LookupError, match="the host's own"):
         commit()
     assert keys(cx_events) == ["kept"]
+
+
+def test_an_exception_that_is_kept_costs_no_promise(alias, cx_events):
+    """It keeps what Django did not call, until the connection is in a transaction again."""
+    kept = []
+
+    def broken():
+        raise LookupError("the host's own")
+
+    try:
+        with transaction.atomic(using=alias):
+            transaction.on_commit(broken, using=alias)
+            with transaction.atomic(using=alias):
+                promise("kept")
+    except LookupError as error:
+        kept.append(error)
+    with transaction.atomic(using=alias):
+        kept.clear()
+        gc.collect()
+    assert keys(cx_events) == ["kept"]
+    assert _default.client().stats()["refused"] == {}
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # psycopg, about that thread
+def test_a_thread_that_ends_in_a_transaction_has_rolled_back(alias, cx_events):
+    """Its connection goes with it."""
+
+    def work():
+        transaction.atomic(using=alias).__enter__()
+        assert promise("gone").waits
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(10)
+    gc.collect()
+    assert keys(cx_events) == []
+    assert _default.client().stats()["refused"] == {"rolled_back": 1}
+
+
+def test_without_autocommit_nothing_waits(alias, cx_events):
+    """Django tells nobody of a commit that is the host's own, so that waiting would be for ever."""
+    transaction.set_autocommit(False, using=alias)
+    try:
+        with transaction.atomic(using=alias):
+            assert not promise("at once").waits
+        transaction.commit(using=alias)
+    finally:
+        transaction.set_autocommit(True, using=alias)
+    assert keys(cx_events) == ["at once"]
 
 
 def test_a_connection_that_is_closed_has_rolled_back(alias, cx_events):
