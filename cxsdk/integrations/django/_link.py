@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from django.db import Error, connections
 
+from cxsdk import _standin
 from cxsdk._attempt import Attempt
 from cxsdk.errors import StoreUnavailableError
 from cxsdk.prompts.stores._sql import SqlCapStore
@@ -132,7 +133,7 @@ class Link(abc.ABC):
         """
         Close the connection where ``CONN_MAX_AGE`` says so.
         """
-        if self.raw is not None and self._is_old():
+        if self.raw is not None and (self._is_old() or _standin.is_djangos()):
             self.close()
 
     def close(self) -> None:

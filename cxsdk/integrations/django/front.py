@@ -7,7 +7,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -118,25 +119,23 @@ class DjangoFront(Front):
         """
         Load the session for a coroutine, in which it could not be read later.
         """
-        request = visit.request
-        session = getattr(request, "session", None)
-        if (
-            session is None
-            or _is_loaded(session)
-            or isinstance(session, SignedCookies)
-            or settings.SESSION_COOKIE_NAME not in request.COOKIES
-        ):
+        session = _unloaded(visit.request)
+        if session is None:
             return
-        before = session.accessed
-        try:
+        with _unnoticed(session):
             if hasattr(session, "_aget_session"):
                 await session._aget_session()
             else:
                 await sync_to_async(session._get_session)()
-        except Exception as error:  # noqa: BLE001 - the host's session store may be broken
-            words = "cxsdk: who a request serves is not known: %s in the session store"
-            voice.say(logging.WARNING, "django:session", words, type(error).__name__)
-        session.accessed = before
+
+    def load_now(self, visit: Visit) -> None:
+        """
+        Like `load`, on the thread that is about to run a coroutine to its end.
+        """
+        session = _unloaded(visit.request)
+        if session is not None:
+            with _unnoticed(session):
+                session._get_session()
 
     # ---- the way of a request ---------------------------------------------------------------
 
@@ -191,6 +190,30 @@ def _measure(visit: Visit, response: Any) -> None:
 
 def _is_loaded(session: Any) -> bool:
     return hasattr(session, "_session_cache")
+
+
+def _unloaded(request: Any) -> Any:
+    """
+    Return the session of *request* where it would have to be fetched from somewhere, else None.
+    """
+    session = getattr(request, "session", None)
+    if session is None or _is_loaded(session) or isinstance(session, SignedCookies):
+        return None
+    return session if settings.SESSION_COOKIE_NAME in request.COOKIES else None
+
+
+@contextmanager
+def _unnoticed(session: Any) -> Iterator[None]:
+    """
+    Read *session* without marking it as read; a broken store is the host's, and breaks nothing.
+    """
+    before = session.accessed
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - the host's session store may be broken
+        words = "cxsdk: who a request serves is not known: %s in the session store"
+        voice.say(logging.WARNING, "django:session", words, type(error).__name__)
+    session.accessed = before
 
 
 def _in_a_loop() -> bool:

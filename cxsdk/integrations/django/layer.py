@@ -86,6 +86,8 @@ class CX:
         """
         visit = request.__dict__.get(_VISIT)
         if visit is not None:
+            if iscoroutinefunction(view):
+                self.front.load_now(visit)
             self.front.begins(visit, view)
 
     async def _aprocess_view(self, request: Any, view: Any, args: Any, kwargs: Any) -> None:

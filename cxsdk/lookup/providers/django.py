@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from cxsdk import _standin
 from cxsdk.errors import ConfigurationError, IntegrationError
 from cxsdk.knowing import ErrorCode, Failed
 from cxsdk.lookup.providers._base import said
@@ -79,9 +80,10 @@ def tidy() -> None:
     """
     from django.db import connections
 
+    close = "close" if _standin.is_djangos() else "close_if_unusable_or_obsolete"
     for connection in connections.all(initialized_only=True):
         if not connection.in_atomic_block:
-            connection.close_if_unusable_or_obsolete()
+            getattr(connection, close)()
 
 
 def _read(told: Any) -> Any:

@@ -155,10 +155,11 @@ def test_our_cookie_ends_with_a_login(kind, cx_events):
     assert None is not other != visitor
 
 
+@pytest.mark.parametrize("kind", ["asgi", "wsgi"])
 @pytest.mark.parametrize("path", ["/look", "/alook"])
-def test_on_an_event_loop(path, engine, cx_events):
+def test_on_an_event_loop(path, kind, engine, cx_events):
     """A coroutine knows who is served, and nothing is asked of the database on the loop."""
-    browser = Browser(project("asgi", engine))
+    browser = Browser(project(kind, engine))
     pk = browser.get("/enter").text
     cx_events.clear()
     browser.get(path)

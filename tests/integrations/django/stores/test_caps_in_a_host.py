@@ -346,10 +346,12 @@ from cxsdk.integrations.django.models import Offer, OptedOut
 def ask(name):
     return Request(name, "p", "c-1", (), 600.0, b"")
 
+STORES = []
+
 class InATransaction(TestCase):
     def test_nothing_is_decided_in_sqlite_and_all_is_in_postgres(self):
         OptedOut.objects.create(subject="c-2")
-        store = DjangoCapStore(timeout=0.3)
+        STORES.append(store := DjangoCapStore(timeout=0.3))
         if sys.argv[1].endswith("sqlite3"):
             with self.assertRaises(StoreUnavailableError):
                 store.reserve(ask("o-1"))
@@ -359,7 +361,7 @@ class InATransaction(TestCase):
 
 class ByItself(TransactionTestCase):
     def test_it_is_as_in_production(self):
-        store = DjangoCapStore(timeout=2.0)
+        STORES.append(store := DjangoCapStore(timeout=2.0))
         assert store.reserve(ask("o-1"))
         assert not store.reserve(ask("o-2"))
         assert Offer.objects.count() == 1
@@ -377,14 +379,15 @@ print("fine" if not failures else "failed")
 
 @pytest.mark.parametrize("name", ["file", "memory", "server"])
 def test_in_the_tests_of_a_project(name, tmp_path, request):
-    """With Django's runner: as it is in TransactionTestCase; a TestCase's transaction is a host's."""
+    """With Django's runner, which drops its database; a TestCase's transaction is a host's."""
     engine, told = "django.db.backends.sqlite3", {}
     database_name = ":memory:" if name == "memory" else str(tmp_path / "shop.db")
     if name == "file":
         told = {"TEST": {"NAME": str(tmp_path / "test.db")}}
     if name == "server":
         server = request.getfixturevalue("server")
-        engine, database_name, told = "django.db.backends.postgresql", server.name, SERVER
+        engine, database_name = "django.db.backends.postgresql", server.name
+        told = {**SERVER, "CONN_MAX_AGE": None}
     script = tmp_path / "site_tests.py"
     script.write_text(SITE)
     done = subprocess.run(
