@@ -337,17 +337,14 @@ import django
 django.setup()
 from django.test import TestCase, TransactionTestCase
 from django.test.utils import get_runner
-
 from cxsdk.asking import Cap, Request
 from cxsdk.errors import StoreUnavailableError
 from cxsdk.integrations.django.caps import DjangoCapStore
 from cxsdk.integrations.django.models import Offer, OptedOut
-
 def ask(name):
     return Request(name, "p", "c-1", (), 600.0, b"")
 
 STORES = []
-
 class InATransaction(TestCase):
     def test_nothing_is_decided_in_sqlite_and_all_is_in_postgres(self):
         OptedOut.objects.create(subject="c-2")
@@ -368,7 +365,6 @@ class ByItself(TransactionTestCase):
 
     def test_and_empty_each_time(self):
         self.test_it_is_as_in_production()
-
 runner = get_runner(settings)(verbosity=0)
 suite = runner.build_suite(["__main__"])
 assert suite.countTestCases() == 3, suite
