@@ -99,9 +99,10 @@ class DjangoFront(Front):
         if session is None:
             return None
         before = session.accessed
-        found = session.get(key)
-        session.accessed = before
-        return found
+        try:
+            return session.get(key)
+        finally:
+            session.accessed = before
 
     def _session(self, request: Any) -> Any:
         """
@@ -155,7 +156,7 @@ class DjangoFront(Front):
         Take note of the response: the interaction ends with it, or with the last byte it streams.
         """
         kept = visit.answered(response.status_code)
-        if kept is not None and self._peek(visit.request, trail.KEY) != kept:
+        if kept is not None:
             self._keep(visit.request, kept)
         if response.streaming:
             if visit.interaction is not None:
@@ -169,9 +170,12 @@ class DjangoFront(Front):
 
     def _keep(self, request: Any, kept: Mapping[str, str]) -> None:
         session = self._session(request)
-        if session is None or session.is_empty():
+        if session is None or (request.method in trail.READS and not session.modified):
             return
-        if request.method not in trail.READS or session.modified:
+        with _unnoticed(session):
+            if session.is_empty() or session.get(trail.KEY) == kept:
+                return
+        if _is_loaded(session):
             session[trail.KEY] = kept
 
 
@@ -213,7 +217,8 @@ def _unnoticed(session: Any) -> Iterator[None]:
     except Exception as error:  # noqa: BLE001 - the host's session store may be broken
         words = "cxsdk: who a request serves is not known: %s in the session store"
         voice.say(logging.WARNING, "django:session", words, type(error).__name__)
-    session.accessed = before
+    finally:
+        session.accessed = before
 
 
 def _in_a_loop() -> bool:

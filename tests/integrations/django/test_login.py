@@ -290,6 +290,17 @@ def test_a_broken_session_store_breaks_nothing(kind_of_view, cx_events):
     assert all(each.data.customer.id is None for each in cx_events)
 
 
+@pytest.mark.parametrize("kind", ["wsgi", "asgi"])
+def test_a_broken_session_store_is_not_asked_to_keep(kind, cx_events):
+    """Where there are prompts, the session is to keep what was done last; here it cannot."""
+    asking = cx.PromptOptions(store="memory:", keys=(b"only a key of the tests",))
+    cx.init("shop", collector="null:", prompts=asking, strict=False)
+    made = project(kind, "tests.integrations.django.test_login", customer=lambda request: "u-1")
+    reply = made.ask("/pay", method="POST", headers={"cookie": f"sessionid={'a' * 32}"})
+    assert (reply.status, reply.text) == (200, "ok")
+    assert cx_events.one("interaction").data.customer.id == "u-1"
+
+
 @pytest.fixture(params=[("/pay", "wsgi"), ("/pay", "asgi"), ("/alook", "asgi")])
 def kind_of_view(request):
     return request.param
