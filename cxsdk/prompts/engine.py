@@ -34,6 +34,8 @@ _SKEW_S = 300.0
 """Seconds for which a token outlives its offer, for hosts whose clocks are apart: the store's
 clock decides."""
 
+_MINUTE_S = 60.0
+
 Moved = Literal["shown", "started", "dismissed"]
 
 
@@ -247,7 +249,9 @@ class Engine(Calls):
             KeyError: its prompt is gone from the configuration.
         """
         prompt = self.prompt_of(bound)
-        lasts = expires_at + prompt.revise_for + _SKEW_S
+        # In whole minutes: the store's clock and ours are apart, and the offer of a page that is
+        # loaded again is to have the token that it had.
+        lasts = (expires_at + prompt.revise_for + _SKEW_S) // _MINUTE_S * _MINUTE_S + _MINUTE_S
         return Offer(
             token=self.codec.sign(offer_id, bound.channel, lasts),
             offer_id=offer_id,

@@ -121,7 +121,7 @@ def test_a_store_for_all_stops_nobody_who_asks_nothing(monkeypatch):
     client = cx.Client("shop", collector="memory:")
     assert client.stats()["prompts"] == {}
     client.close()
-    with pytest.raises(ConfigurationError, match="known are memory"):
+    with pytest.raises(ConfigurationError, match="known are django, memory"):
         cx.Client("shop", collector="memory:", prompts=cx.PromptOptions(prompts=ONE))
 
 
@@ -130,7 +130,7 @@ def test_a_store_for_all_stops_nobody_who_asks_nothing(monkeypatch):
     [
         ({"CXSDK_CAP_STORE": "memory:"}, "ok", "knows 0 offers"),
         ({"CXSDK_CAP_STORE": "sqlite:"}, "ok", "knows 0 offers"),
-        ({"CXSDK_CAP_STORE": "carrier-pigeon:"}, "problem", "known are memory"),
+        ({"CXSDK_CAP_STORE": "carrier-pigeon:"}, "problem", "known are django, memory"),
         ({"CXSDK_CAP_STORE": "redis://u:s3cret@127.0.0.1:1/0"}, "problem", "nobody is asked"),
         ({"CXSDK_PROMPTS": "/nowhere.toml"}, "problem", "nowhere"),
     ],

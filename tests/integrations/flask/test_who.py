@@ -115,6 +115,8 @@ def test_a_request_that_comes_while_the_first_one_begins_is_of_its_customer(
     assert [(e.family, e.data.customer.id) for e in cx_events] == [("interaction", "7")]
 
 
+# Flask-Login's own, on newer Pythons.
+@pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")
 def test_a_login_by_cookie_or_token_is_served_too(members, cx_events):
     """What Flask-Login finds by other ways than the session, once the host has asked for it."""
 
