@@ -25,6 +25,7 @@ kind = "ces"
 def run(app, tmp_path, monkeypatch, capfd):
     """Run words of ``flask cx``; return the exit code and what was said."""
     monkeypatch.setenv("CXSDK_SPOOL_DIR", str(tmp_path / "spool"))
+    monkeypatch.delenv("CXSDK_REQUIRE_SERVICES", raising=False)  # no setting, the doctor would say
     # What the command puts into the environment does not outlast the test.
     for row in SETTINGS:
         if row.env != "CXSDK_SPOOL_DIR":
