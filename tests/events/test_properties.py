@@ -110,7 +110,7 @@ def test_the_schemas_accept_what_the_models_accept(family):
 def test_one_wrong_field_gives_an_invalid_event_or_a_valid_one(strict):
     """No mutation of a golden event gets anything but InvalidEventError out of the reader."""
 
-    @settings(thorough, max_examples=300)
+    @settings(thorough, max_examples=120)
     @given(mutants())
     def check(wire):
         try:
@@ -126,7 +126,7 @@ def test_one_wrong_field_gives_an_invalid_event_or_a_valid_one(strict):
 def test_a_mutant_the_models_take_is_one_the_strict_schema_takes():
     """The models are nowhere more lenient than the schema they publish."""
 
-    @settings(thorough, max_examples=300)
+    @settings(thorough, max_examples=120)
     @given(mutants())
     def check(wire):
         try:
