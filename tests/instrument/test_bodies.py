@@ -12,7 +12,7 @@ import sys
 import pytest
 
 import cxsdk as cx
-from cxsdk.instrument.bodies import kept_open
+from cxsdk.instrument.bodies import Ambient, Body, kept_open
 from cxsdk.scope import current_interaction, current_scope
 
 
@@ -288,3 +288,13 @@ def test_a_body_that_is_left_when_the_interpreter_goes_down():
         for each in left:
             each.kill()
             each.communicate()
+
+
+def test_the_end_of_a_body_is_told_once():
+    """Read to its end, closed by the server and let go of: one end, the first."""
+    told = []
+    body = Body(iter([1]), Ambient(), told.append)
+    assert list(body) == [1]
+    body.close()
+    del body
+    assert told == [None]

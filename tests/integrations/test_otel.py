@@ -72,3 +72,14 @@ def test_settings_ask_for_span_attributes(spans):
     assert read(settings)[1]["listeners"] == (print, SpanAttributes())
     assert read(settings)[1] == read(dict(settings))[1]
     assert "listeners" not in read({"service": "shop"})[1]
+
+
+def test_a_span_that_has_ended_is_left_alone(spans, events, caplog):
+    """OpenTelemetry would complain of each attribute in the host's log."""
+    tracer, finished = spans
+    with tracer.start_as_current_span("GET /x", end_on_exit=False) as span:
+        span.end()
+        with cx.interaction("checkout.pay", customer="u-17"):
+            pass
+    assert dict(finished()[0].attributes) == {}
+    assert caplog.records == []

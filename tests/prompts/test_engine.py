@@ -615,6 +615,16 @@ def test_a_page_that_names_its_prompt_gets_no_other(rig, prompt):
     assert r.ask("checkout_effort", customer="c2", touchpoint="browse").reason == "trigger_mismatch"
 
 
+def test_an_offer_that_is_found_again_has_its_token(rig):
+    """The store's clock is a little behind ours, also over the turn of a second."""
+    r = rig()
+    bound = r.ask("checkout_effort", customer="c1").bound
+    minute = 1_800_000_000.0
+    tokens = {r.engine.offer_of(bound, "o-1", minute + s).token for s in (10.99, 11.01, 11.4)}
+    assert len(tokens) == 1
+    assert r.engine.offer_of(bound, "o-1", minute + 71.0).token not in tokens
+
+
 def test_a_page_that_is_loaded_again_asks_the_same(rig):
     """The open offer comes back, told once; answered, it does not."""
     r = rig()
