@@ -326,7 +326,7 @@ class WrittenModel(Model):
 
 EXAMPLES = int(os.environ.get("CXSDK_MODEL_EXAMPLES", "0"))
 LIMITS = settings(
-    max_examples=EXAMPLES or 100,
+    max_examples=EXAMPLES or 60,
     stateful_step_count=50 if EXAMPLES else 30,
     deadline=None,
     database=None,
