@@ -9,10 +9,10 @@ import time
 import uuid
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from cxsdk.pipeline import _detect
+from cxsdk.pipeline import _detect, _numbers
 from cxsdk.pipeline.redact import DENY_KEYS, Redactor
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P"
@@ -202,10 +202,13 @@ cards = (
 
 @given(cards, st.data())
 def test_finds_any_card_with_any_separators(card, data):
-    """A number of 13 to 19 digits that passes Luhn is found, whole, however it is grouped."""
+    """A number of 13 to 19 digits that passes Luhn is found, whole, however it is grouped; but a
+    date that its last digits are written as stays one.
+    """
     written = card[0] + "".join(
         data.draw(st.sampled_from(["", "", " ", "-"])) + c for c in card[1:]
     )
+    assume(_numbers.PLAIN.search(written) is None)
     assert Redactor().text(written) == "[card]"
     assert Redactor().value([int(card)]) == ["[card]"]
 
