@@ -46,9 +46,6 @@ __all__ = [
 Lane: TypeAlias = Literal["vital", "bulk"]
 
 
-# ---- what a verb returns ------------------------------------------------------------------
-
-
 @attrs.define(slots=True)
 class Accepted:
     """
@@ -62,8 +59,7 @@ class Accepted:
     """True: on disk (or in a mapped file) and safe from the death of the process."""
 
     waits: bool = False
-    """True: it is kept when the host's transaction commits, and was never said if that is rolled
-    back."""
+    """True: kept at the commit of the host's transaction, never said if that is rolled back."""
 
 
 @attrs.define(slots=True)

@@ -253,11 +253,9 @@ class Capture:
                 return self._drop("processor")
         except Exception as error:
             return self._failed(error, draft, late=False)
-        return self._checked(draft, said, state, event)
+        return self._number(draft, said, state, event)
 
-    def _checked(
-        self, draft: Draft, said: str | None, state: str, event: Any
-    ) -> Accepted | Dropped:
+    def _number(self, draft: Draft, said: str | None, state: str, event: Any) -> Accepted | Dropped:
         """
         Give the event of a fact its place in the lane's count, and keep it.
         """

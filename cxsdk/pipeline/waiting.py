@@ -82,9 +82,7 @@ class WaitingCapture(Capture):
         self._ledger = LateBooks(main._ledger)
         self._offer = unoffered
 
-    def _checked(
-        self, draft: Draft, said: str | None, state: str, event: Any
-    ) -> Accepted | Dropped:
+    def _number(self, draft: Draft, said: str | None, state: str, event: Any) -> Accepted | Dropped:
         main = self._main
 
         def lost() -> None:
@@ -103,6 +101,6 @@ class WaitingCapture(Capture):
         else:
             # Asked again: a withdrawal or an erasure may have come in between.
             refusal = main._admit_fact(draft, said)
-            result = main._checked(draft, said, state, event) if refusal is None else refusal
+            result = main._number(draft, said, state, event) if refusal is None else refusal
         if self._then is not None:
             self._then(result)
