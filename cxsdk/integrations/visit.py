@@ -38,7 +38,8 @@ current_visit: ContextVar[Visit | None] = ContextVar("cxsdk_visit", default=None
 
 def harmless(method: Callable[P, R]) -> Callable[P, R | None]:
     """
-    Keep what goes wrong in *method* from the host's request: it is said once, and None returned.
+    Keep what goes wrong in *method* from the host's request: it is counted, said once, and None is
+    returned.
     """
 
     @wraps(method)
@@ -46,8 +47,13 @@ def harmless(method: Callable[P, R]) -> Callable[P, R | None]:
         try:
             return method(*args, **kwargs)
         except Exception as error:
-            if not is_ours(error) or (_is_strict(args[0]) and not _is_nobody(error)):
+            if _is_nobody(error):
+                return None
+            capture = _capture(args[0])
+            if not is_ours(error) or (capture is not None and capture.strict):
                 raise
+            if capture is not None:
+                capture._ledger.note("integration_error")
             words = "cxsdk: %s failed and this request goes on without: %r"
             name = method.__qualname__
             voice.say(logging.ERROR, f"integration:{name:.80}", words, name, error)
@@ -56,10 +62,9 @@ def harmless(method: Callable[P, R]) -> Callable[P, R | None]:
     return quiet
 
 
-def _is_strict(part: Any) -> bool:
+def _capture(part: Any) -> Any:
     source = part.source if hasattr(part, "source") else part._front.source
-    capture = source.capture()
-    return capture is not None and capture.strict
+    return source.capture()
 
 
 def _is_nobody(error: Exception) -> bool:

@@ -191,8 +191,11 @@ def test_everything_noted_is_explained():
     What is counted beside events is in the table.
     """
     literal = found(r'note\(\s*"(\w+)"', r'_decide\(\s*"(\w+)"')
-    for path in (ROOT / "cxsdk" / "lookup").glob("*.py"):
-        literal |= set(re.findall(r'note\("(memory_\w+)"', path.read_text("utf-8")))
+    for room in ("lookup", "integrations"):
+        for path in (ROOT / "cxsdk" / room).glob("*.py"):
+            literal |= set(
+                re.findall(r'note\("((?:memory|integration)_\w+)"', path.read_text("utf-8"))
+            )
     assert literal == listed("## What is worth a look")
 
 

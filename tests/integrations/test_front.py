@@ -342,3 +342,20 @@ def test_what_a_page_was_made_of_is_a_failure_to_the_next_page():
     said = [each and case_of(each["t"], engine.seal).data for each in kept]
     client.close(0)
     assert said == [{"outcome": "failure"}, None, {"outcome": "success"}]
+
+
+def test_what_fails_of_ours_is_counted_and_the_request_goes_on(front, caplog):
+    """Said once, counted each time; in strict mode it is raised."""
+    client = cx.init("test", collector="memory:")
+    front.rules = None  # of ours, and broken
+    with caplog.at_level(logging.ERROR, "cxsdk"):
+        for _ in range(3):
+            with front.visit({"user": "u1"}, "/x") as visit:
+                visit.began("GET", "/x", None)
+            visit.end()
+    assert client.stats()["noted"]["integration_error"] == 3
+    said = [record for record in caplog.records if "goes on without" in record.getMessage()]
+    assert len(said) == 1
+    client.capture().strict = True
+    with front.visit({"user": "u1"}, "/x") as visit, pytest.raises(AttributeError):
+        visit.began("GET", "/x", None)

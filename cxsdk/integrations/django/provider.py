@@ -16,14 +16,13 @@ from cxsdk.errors import ConfigurationError, ExtraMissingError, ProviderError
 from cxsdk.knowing import ErrorCode, Failed, Found, LookupRequest, Results
 from cxsdk.lookup.items import RECORDS
 from cxsdk.lookup.providers._base import (
-    INVALID,
     Provider,
     called,
-    is_sound,
     left,
     moment,
     nest,
     plain,
+    sifted,
 )
 from cxsdk.lookup.providers.django import DjangoProvider, tidy
 from cxsdk.lookup.providers.sql import code_of
@@ -171,19 +170,7 @@ class OrmProvider(Provider):
         """
         wanted = sorted(self._asked(request))
         left(request, self.name)
-        results: dict[str, dict[str, Any]] = {}
-        values: dict[str, Any] = {}
-        for subject in request.subjects:
-            if subject.space != "id":
-                continue
-            results[subject.id] = {}
-            if not is_sound(subject.id):
-                results[subject.id] = dict.fromkeys(wanted, INVALID)
-                continue
-            try:
-                values[subject.id] = self._id_as(subject.id)
-            except ValueError:
-                continue
+        results, values = sifted(request, wanted, self._id_as)
         if not values:
             return results
         tidy()

@@ -34,6 +34,7 @@ __all__ = [
     "nest",
     "plain",
     "said",
+    "sifted",
     "walk",
 ]
 
@@ -189,6 +190,30 @@ def is_sound(identifier: str) -> bool:
     characters, and printable, so that it has a form in UTF-8 and no line ends.
     """
     return 0 < len(identifier) <= _LONGEST_ID and identifier.isprintable()
+
+
+def sifted(
+    request: LookupRequest, wanted: Iterable[str], id_as: Callable[[str], Any]
+) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+    """
+    Return (subject id → section → the answers that need no question, subject id → what the source
+    calls it). Only customers by their id are sifted; one that *id_as* has no value for, it raises
+    ``ValueError``, is not there.
+    """
+    results: dict[str, dict[str, Any]] = {}
+    values: dict[str, Any] = {}
+    for subject in request.subjects:
+        if subject.space != "id":
+            continue
+        results[subject.id] = {}
+        if not is_sound(subject.id):
+            results[subject.id] = dict.fromkeys(wanted, INVALID)
+            continue
+        try:
+            values[subject.id] = id_as(subject.id)
+        except ValueError:
+            continue
+    return results, values
 
 
 def moment(value: Any) -> datetime | None:

@@ -15,15 +15,14 @@ from cxsdk.errors import ConfigurationError, ExtraMissingError, ProviderError
 from cxsdk.knowing import ErrorCode, Failed, Found, LookupRequest, Results
 from cxsdk.lookup.items import RECORDS
 from cxsdk.lookup.providers._base import (
-    INVALID,
     PerProcess,
     Provider,
     called,
-    is_sound,
     left,
     moment,
     nest,
     plain,
+    sifted,
 )
 from cxsdk.lookup.providers._bounded import Bounded, Leash
 
@@ -200,19 +199,8 @@ class SqlProvider(Provider):
         """
         wanted = sorted(self._asked(request))
         left(request, self.name)
-        results: dict[str, dict[str, Any]] = {}
-        values: dict[Any, str] = {}
-        for subject in request.subjects:
-            if subject.space != "id":
-                continue
-            results[subject.id] = {}
-            if not is_sound(subject.id):
-                results[subject.id] = dict.fromkeys(wanted, INVALID)
-                continue
-            try:
-                values[self._id_as(subject.id)] = subject.id
-            except ValueError:
-                continue
+        results, told = sifted(request, wanted, self._id_as)
+        values = {value: identifier for identifier, value in told.items()}
         if not values or not wanted:
             return results
         engine = self._engines.get()
