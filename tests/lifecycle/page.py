@@ -19,7 +19,7 @@ __all__ = ["PAGE", "claims", "figures", "table"]
 PAGE = Path(__file__).parent.parent.parent / "docs" / "how-to" / "workers-and-forking.md"
 _ARRIVES = {
     "all": "all",
-    "most": "all but what its threads serve while it ends",
+    "idle": "all, of workers that serve nothing as they end; of the others the next start",
     "any": "what its workers could send before one of them had ended; the next start the rest",
     "none": "nothing; the next start delivers",
 }

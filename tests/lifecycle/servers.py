@@ -40,10 +40,11 @@ class Server:
     needed: str = "nothing"
     """What the application had to add, for the page."""
 
-    arrives: Literal["all", "most", "any", "none"]
+    arrives: Literal["all", "idle", "any", "none"]
     """How much of what was accepted arrives at a graceful end, before any next start, which
-    delivers the rest. Most: the server's threads serve on while exit hooks run. Any: the server
-    cuts drains off, so nothing is claimed but that the next start delivers."""
+    delivers the rest. Idle: a worker in the middle of a request ends without its exit hooks, or
+    with them while its threads serve on. Any: the server cuts drains off, so nothing is claimed
+    but that the next start delivers."""
 
     reload: signal.Signals | None = None
     """Starts new workers, and lets the old ones end gracefully."""
@@ -121,7 +122,8 @@ def _uwsgi(name: str, *more: str) -> Server:
         # Stopped while a worker loads, uWSGI destroys the others without their exit hooks.
         loads="WSGI app 0" if "--lazy-apps" in more else "",
         at_end="`atexit`",
-        arrives="most" if "--threads=4" in more else "all",
+        # Its Python plugin leaves exit hooks out where a request is being served.
+        arrives="idle",
     )
 
 
