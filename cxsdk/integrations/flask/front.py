@@ -17,6 +17,7 @@ from cxsdk.integrations import stray
 from cxsdk.integrations.flask.session import (
     VISITOR,
     contexts,
+    fit,
     held_in,
     in_use,
     keep,
@@ -41,6 +42,7 @@ VISIT = "cxsdk.visit"
 """Where the visit is in the environment of its request."""
 
 _MOST = 4096
+_AGREED = frozenset({"granted", "not_required"})
 
 
 class FlaskVisit(Visit):
@@ -67,6 +69,13 @@ class FlaskVisit(Visit):
 
         self.is_streamed = False
         self.is_answered = False
+
+    @property
+    def changes_session(self) -> bool:
+        """
+        Say whether the request is one that changes its session, for all we know.
+        """
+        return self.request.method not in READS or getattr(self.session, "modified", True)
 
     @property
     def is_untouched(self) -> bool:
@@ -225,10 +234,11 @@ class FlaskFront(Front):
             mark(visit)
         if visit.is_new and (visit.brought or visit.minted):
             more[VISITOR] = secrets.token_urlsafe(16)
-        elif visit.minted is not None:
+        elif visit.minted is not None and self._is_wanted(visit, response):
             more[VISITOR] = visit.minted
         if session is not None and (more or session):
             keep(session, more)
+            fit(session, self.app)
         cookie = visit.cookie(secure=visit.request.is_secure)
         if cookie is not None and not is_shared(response.headers.get("Cache-Control", "")):
             response.headers.add("Set-Cookie", cookie)
@@ -236,11 +246,23 @@ class FlaskFront(Front):
             response.delete_cookie(self.options.cookie or "")
         visit.is_answered = True
 
+    def _is_wanted(self, visit: FlaskVisit, response: flask.Response) -> bool:
+        """
+        Say whether the session is to have the id that an event of this request got.
+        """
+        if not visit.changes_session and is_shared(response.headers.get("Cache-Control", "")):
+            # A cache would give the session of this one to all others.
+            return False
+        guest, capture = visit.guest, self.source.capture()
+        if capture is None or guest.who[0] is not None:
+            return capture is not None
+        said = capture.gate.state_of(guest.consent, capture.known(guest.who))
+        # Of others nothing is kept but what they answer.
+        return said in _AGREED or (said != "denied" and self.engine() is not None)
+
     def _kept(self, visit: FlaskVisit, response: flask.Response) -> dict[str, Any]:
         kept = visit.answered(response.status_code)
-        if visit.request.method in READS and not getattr(visit.session, "modified", True):
-            return {}
-        return dict(kept or ())
+        return dict(kept or ()) if visit.changes_session else {}
 
     def _raised(self, error: BaseException) -> None:
         request = flask.request
