@@ -14,6 +14,7 @@ from flask import got_request_exception
 
 from cxsdk._guard import voice
 from cxsdk.integrations import stray
+from cxsdk.integrations.flask.renaming import renamed
 from cxsdk.integrations.flask.session import (
     VISITOR,
     contexts,
@@ -42,7 +43,6 @@ VISIT = "cxsdk.visit"
 """Where the visit is in the environment of its request."""
 
 _MOST = 4096
-_AGREED = frozenset({"granted", "not_required"})
 
 
 class FlaskVisit(Visit):
@@ -232,10 +232,7 @@ class FlaskFront(Front):
         if self.options.spans and visit.interaction is not None:
             # A span of Flask's own instrumentation ends before the last byte.
             mark(visit)
-        if visit.is_new and (visit.brought or visit.minted):
-            more[VISITOR] = secrets.token_urlsafe(16)
-        elif visit.minted is not None and self._is_wanted(visit, response):
-            more[VISITOR] = visit.minted
+        more |= renamed(self, visit, response)
         if session is not None and (more or session):
             keep(session, more)
             fit(session, self.app)
@@ -245,20 +242,6 @@ class FlaskFront(Front):
         elif visit.is_new and self._named(visit) is not None:
             response.delete_cookie(self.options.cookie or "")
         visit.is_answered = True
-
-    def _is_wanted(self, visit: FlaskVisit, response: flask.Response) -> bool:
-        """
-        Say whether the session is to have the id that an event of this request got.
-        """
-        if not visit.changes_session and is_shared(response.headers.get("Cache-Control", "")):
-            # A cache would give the session of this one to all others.
-            return False
-        guest, capture = visit.guest, self.source.capture()
-        if capture is None or guest.who[0] is not None:
-            return capture is not None
-        said = capture.gate.state_of(guest.consent, capture.known(guest.who))
-        # Of others nothing is kept but what they answer.
-        return said in _AGREED or (said != "denied" and self.engine() is not None)
 
     def _kept(self, visit: FlaskVisit, response: flask.Response) -> dict[str, Any]:
         kept = visit.answered(response.status_code)

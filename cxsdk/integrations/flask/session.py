@@ -15,10 +15,24 @@ from flask.sessions import SecureCookieSession
 from cxsdk._guard import voice
 from cxsdk.integrations.trail import KEY
 
-__all__ = ["VISITOR", "contexts", "fit", "held_in", "in_use", "keep", "login_in", "opened", "peek"]
+__all__ = [
+    "OWNER",
+    "VISITOR",
+    "contexts",
+    "fit",
+    "held_in",
+    "in_use",
+    "keep",
+    "login_in",
+    "opened",
+    "peek",
+]
 
 VISITOR = "s"
 """Under this, in what is ours, a session has the random id that stands for its visitor."""
+
+OWNER = "o"
+"""Under this, whom that id is of, where the session does not say itself who is logged in."""
 
 _MOST_BYTES = 3800
 """Of a session in a cookie: browsers drop one of more than 4,096 with its name and attributes, and
@@ -101,7 +115,7 @@ def fit(session: Any, app: flask.Flask) -> None:
         return
     words = "cxsdk: the session's cookie is full, so the next page does not know what was done last"
     voice.say(logging.WARNING, "flask:full", words)
-    session[KEY] = {VISITOR: held[VISITOR]} if VISITOR in held else {}
+    session[KEY] = {name: held[name] for name in (VISITOR, OWNER) if name in held}
     if not _is_small(session, app):
         session.pop(KEY, None)
 
