@@ -5,6 +5,7 @@ A front: one installed integration, with its options, its rules and its client.
 from __future__ import annotations
 
 import inspect
+import logging
 import os
 import re
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from fnmatch import translate
 from typing import TYPE_CHECKING, Any
 
 from cxsdk import _default
+from cxsdk._guard import voice
 from cxsdk.errors import ConfigurationError
 from cxsdk.integrations.guest import Guest
 from cxsdk.integrations.options import EXCLUDED, Options
@@ -47,8 +49,16 @@ def client_of(arguments: Mapping[str, Any]) -> None:
     if arguments.keys() <= {"listeners"} and (present is not None or _SERVICE not in os.environ):
         # Span attributes alone are no reason for a client.
         return
+    is_replaced = is_alive and before is not None and before[1] is present
     _made.clear()
     made = _default.init(**arguments)
+    if is_replaced:
+        words = (
+            "cxsdk: an application of other settings came later, and from here on all events of this"
+            " process go by those; where both are to serve, CX(app, client=cx.Client(…)) gives an"
+            " application settings of its own"
+        )
+        voice.say(logging.WARNING, "client_replaced", words)
     _made[id(made)] = (dict(arguments), made)
 
 

@@ -14,7 +14,7 @@ import attrs
 
 from cxsdk.config import _GROUPS, Settings
 from cxsdk.errors import ConfigurationError
-from cxsdk.integrations.rule import Rule
+from cxsdk.integrations.rule import Rule, _check_flag
 
 __all__ = ["EXCLUDED", "Options", "read", "resolve"]
 
@@ -41,6 +41,14 @@ _INIT = frozenset(
     | {"processors", "listeners", "outbox", "clock"}
 )
 _COOKIE = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
+_HEADER = re.compile(r"[A-Za-z0-9_-]+\Z")
+_MOUNT = re.compile(r"/[^/<>\s][^<>\s]*\Z")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s]+\Z")
+_NAMES = (
+    ("cookie", _COOKIE, "name such as cx_visitor"),
+    ("header", _HEADER, "name such as X-Customer-Id"),
+    ("mount", _MOUNT, "path such as /cx"),
+)
 _BAGGAGE = ("signed", "claimed", "ignore")
 
 
@@ -72,7 +80,7 @@ def _function(value: Any, name: str) -> Any:
 
 def _rules(said: Iterable[Any]) -> tuple[Rule, ...]:
     rules = []
-    for each in (said,) if isinstance(said, (Mapping, Rule)) else said:
+    for each in said if isinstance(said, Iterable) and not isinstance(said, Mapping) else (said,):
         if isinstance(each, Mapping):
             _check_names(each, {field.name for field in attrs.fields(Rule)}, "interactions")
             rules.append(Rule(**each))
@@ -85,7 +93,18 @@ def _rules(said: Iterable[Any]) -> tuple[Rule, ...]:
 
 
 def _texts(said: Iterable[str] | str) -> tuple[str, ...]:
-    return (said,) if isinstance(said, str) else tuple(said)
+    # What is neither is refused with its name, where the others are checked.
+    return (said,) if isinstance(said, str) or not isinstance(said, Iterable) else tuple(said)
+
+
+def _origins(said: Iterable[str] | str) -> tuple[str, ...]:
+    # Browsers say them in lower case, and without the slash that is behind them in a bar.
+    texts = _texts(said)
+    return tuple(e.lower().removesuffix("/") if isinstance(e, str) else e for e in texts)
+
+
+def _is_named(value: Any, pattern: re.Pattern[str]) -> bool:
+    return isinstance(value, str) and pattern.match(value) is not None
 
 
 def _check_paths(name: str, paths: tuple[Any, ...]) -> None:
@@ -155,7 +174,7 @@ class Options:
     medium: str = "web_page"
     mount: str | None = "/cx"
     returns: tuple[str, ...] = attrs.field(default=(), converter=_texts)
-    origins: tuple[str, ...] = attrs.field(default=(), converter=_texts)
+    origins: tuple[str, ...] = attrs.field(default=(), converter=_origins)
     remember: bool = True
     spans: bool = False
 
@@ -164,16 +183,19 @@ class Options:
             object.__setattr__(self, name, _function(getattr(self, name), name))
         _check_paths("exclude", self.exclude)
         _check_paths("returns", self.returns)
+        _check_flag(self.remember, "remember")
+        _check_flag(self.spans, "spans")
         if self.baggage not in _BAGGAGE:
             words = ", ".join(_BAGGAGE)
             raise ConfigurationError(f"baggage: expected one of {words}, got {self.baggage!r}")
-        if self.cookie is not None and not _COOKIE.match(self.cookie):
-            raise ConfigurationError(
-                f"cookie: expected a name such as cx_visitor, got {self.cookie!r}"
-            )
-        mount = self.mount
-        if mount is not None and not (mount.startswith("/") and len(mount.rstrip("/")) > 1):
-            raise ConfigurationError(f"mount: expected a path such as /cx, got {mount!r}")
+        for name, pattern, words in _NAMES:
+            value = getattr(self, name)
+            if value is not None and not _is_named(value, pattern):
+                raise ConfigurationError(f"{name}: expected a {words}, got {value!r}")
+        for origin in self.origins:
+            if not _is_named(origin, _ORIGIN):
+                words = "expected pages such as https://app.example.com"
+                raise ConfigurationError(f"origins: {words}, got {origin!r}")
         Rule(channel=self.channel, medium=self.medium)  # checks them
 
 

@@ -39,7 +39,46 @@ F = TypeVar("F", bound=Callable[..., Any])
 def _methods(said: Iterable[str] | str | None) -> tuple[str, ...]:
     if said is None:
         return METHODS
-    return tuple(each.upper() for each in ((said,) if isinstance(said, str) else said))
+    found = (said,) if isinstance(said, str) or not isinstance(said, Iterable) else tuple(said)
+    if not all(isinstance(each, str) for each in found):
+        raise ConfigurationError(
+            f"interactions.methods: expected methods such as POST, got {said!r}"
+        )
+    return tuple(each.upper() for each in found)
+
+
+def _check_flag(value: Any, name: str) -> None:
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"{name}: expected True or False, got {value!r:.60}")
+
+
+def _check_errors(fails: Any, ignore: Any, classify: Any) -> None:
+    """
+    Raise `ConfigurationError` where no exception could ever be one of these.
+    """
+    from cxsdk.errors import InvalidEventError
+    from cxsdk.instrument.checks import check_reason
+
+    if fails is not None and not (isinstance(fails, Mapping) and all(map(_is_error, fails))):
+        words = "exception classes with reasons, such as {CardDeclinedError: 'card_declined'}"
+        raise ConfigurationError(f"interactions.fails: expected {words}, got {fails!r:.60}")
+    try:
+        for reason in (fails or {}).values():
+            check_reason(reason, "interactions.fails")
+    except InvalidEventError as error:
+        raise ConfigurationError(str(error)) from None
+    some = ignore if isinstance(ignore, (tuple, list, set, frozenset)) else (ignore,)
+    if not all(map(_is_error, some)):
+        words = f"expected exception classes, got {ignore!r:.60}"
+        raise ConfigurationError(f"interactions.ignore: {words}")
+    if classify is not None and not callable(classify):
+        raise ConfigurationError(
+            f"interactions.classify: expected a function, got {classify!r:.60}"
+        )
+
+
+def _is_error(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, BaseException)
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -104,6 +143,9 @@ class Rule:
         for name in ("route", "view"):
             if not isinstance(getattr(self, name), str):
                 raise ConfigurationError(f"interactions.{name}: expected text such as /orders/*")
+        _check_flag(self.skip, "interactions.skip")
+        _check_flag(self.login, "interactions.login")
+        _check_errors(self.fails, self.ignore, self.classify)
         try:
             # Checked here: a wrong stage stops the start of the host, not a customer.
             Interactions.new_site(self.fixed(self.touchpoint or "probe"))

@@ -147,6 +147,16 @@ def test_what_is_remembered_of_routes_is_bounded():
         ({"baggage": "always"}, "baggage: expected one of"),
         ({"mount": "cx"}, "mount: expected a path"),
         ({"mount": "/"}, "mount: expected a path"),
+        ({"mount": 7}, "mount: expected a path such as /cx, got 7"),
+        ({"mount": "/cx/<shop>"}, "mount: expected a path"),
+        ({"cookie": True}, "cookie: expected a name such as cx_visitor, got True"),
+        ({"header": ""}, "header: expected a name such as X-Customer-Id, got ''"),
+        ({"exclude": None}, "exclude: expected paths"),
+        ({"origins": "localhost:3000"}, "origins: expected pages such as https://app.example.com"),
+        ({"origins": ["https://a.at/b"]}, "origins: expected pages"),
+        ({"remember": "no"}, "remember: expected True or False, got 'no'"),
+        ({"spans": "false"}, "spans: expected True or False, got 'false'"),
+        ({"interactions": 7}, "interactions: expected a mapping or a Rule, got int"),
         ({"channel": "tv"}, "channel"),
         ({"spool": {"mod": "memory"}}, "did you mean 'mode'"),
         ({"spool": {"mode": "disk"}}, "mode: expected one of"),
@@ -169,6 +179,7 @@ def test_settings_are_those_of_init_and_of_the_integration():
     assert (options.channel, options.exclude, options.customer()) != (None, None, None)
     assert options.exclude == ("/x",)
     assert read(None)[0] == Options()
+    assert Options(origins="https://App.example.com/").origins == ("https://app.example.com",)
 
 
 @cx.interaction("late.mark")
@@ -195,3 +206,28 @@ def test_handlers_that_are_no_functions_are_no_strays():
 
     views = [functools.partial(late), lambda: 1, Handler(), Handler, "".join, None]
     assert stray.look([(str(n), view) for n, view in enumerate(views)]) == []
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({"methods": 7}, "interactions.methods: expected methods such as POST, got 7"),
+        ({"skip": "no"}, "interactions.skip: expected True or False, got 'no'"),
+        ({"login": 1}, "interactions.login: expected True or False, got 1"),
+        ({"fails": {"Declined": "declined"}}, "interactions.fails: expected exception classes"),
+        ({"fails": [KeyError]}, "interactions.fails: expected exception classes with reasons"),
+        ({"fails": {KeyError: "Not there"}}, "interactions.fails: expected lower-case words"),
+        ({"ignore": "KeyError"}, "interactions.ignore: expected exception classes, got 'KeyError'"),
+        ({"classify": "shop.classify"}, "interactions.classify: expected a function"),
+    ],
+)
+def test_a_rule_that_could_never_hold_is_an_error(facts, words):
+    """What would be found out when a customer is refused is found out where the host starts."""
+    with pytest.raises(ConfigurationError, match=words.replace("(", r"\(")):
+        as_interaction("checkout.pay", **facts)
+
+
+def test_one_exception_class_may_stand_alone():
+    """As for ``cx.interaction``."""
+    assert Rule(ignore=KeyError).ignore is KeyError
+    assert Rule(ignore=[KeyError], fails={ValueError: "wrong"}, methods="post").methods == ("POST",)

@@ -15,6 +15,7 @@ from flask.cli import AppGroup, with_appcontext
 from cxsdk import _default, cli
 from cxsdk.integrations import stray
 from cxsdk.integrations.handover import completed, tell
+from cxsdk.integrations.rule import is_marked
 
 if TYPE_CHECKING:
     from cxsdk.integrations.flask.front import FlaskFront
@@ -58,7 +59,7 @@ def _handing_on(name: str) -> click.Command:
 
 def _facts(front: FlaskFront) -> int:
     """
-    Say what the integration does in this application; return 1 where routes are strays.
+    Say what the integration does in this application; return 1 where a mark is without effect.
     """
     options = front.options
     click.echo("Flask:")
@@ -68,13 +69,19 @@ def _facts(front: FlaskFront) -> int:
     click.echo(f"  {'interactions':14}{len(captured)} of the application's routes")
     for method, route, touchpoint in captured:
         click.echo(f"    {method:7}{route}  {touchpoint}")
+    hidden = sorted(_hidden(front))
+    for route, touchpoint in hidden:
+        click.echo(
+            f"  {'left out':14}{route} is an excluded path, so {touchpoint} is no interaction"
+        )
+        click.echo(f"{'':16}→ let it have another path")
     strays = stray.look(front.routes())
     for route in strays:
         click.echo(f"  {'stray':14}{route} was registered before its function was decorated")
         click.echo(f"{'':16}→ let cx.interaction stand below the decorators of Flask")
     click.echo(f"  {'excluded':14}{', '.join(options.exclude) or 'probes and static files'}")
     click.echo()
-    return 1 if strays else 0
+    return 1 if strays or hidden else 0
 
 
 def _wiring(front: FlaskFront) -> Iterator[tuple[str, str]]:
@@ -94,9 +101,21 @@ def _wiring(front: FlaskFront) -> Iterator[tuple[str, str]]:
 
 
 def _captured(front: FlaskFront) -> Iterator[tuple[str, str, str]]:
+    return (found[:3] for found in _ruled(front) if not front.is_excluded(found[1]))
+
+
+def _hidden(front: FlaskFront) -> set[tuple[str, str]]:
+    """
+    Return routes that are marked, but left out by their path.
+    """
+    found = [each for each in _ruled(front) if front.is_excluded(each[1])]
+    return {(route, name) for _, route, name, view in found if is_marked(view)}
+
+
+def _ruled(front: FlaskFront) -> Iterator[tuple[str, str, str, Any]]:
     for rule in front.app.url_map.iter_rules():
         for method in sorted(rule.methods or ()):
             view, names = front.speakers.of(rule.endpoint, method)
             found = None if view is None else front.rules.find(method, rule.rule, view, names)
             if found is not None:
-                yield method, rule.rule, found[1][0]
+                yield method, rule.rule, found[1][0], view

@@ -66,6 +66,9 @@ class CX:
             ConfigurationError: a setting is wrong.
             IntegrationError: the application has begun to serve requests.
         """
+        if not isinstance(app, flask.Flask):
+            kind = type(app).__name__
+            raise ConfigurationError(f"CX: expected an application of Flask, got {kind}")
         before = app.extensions.get("cxsdk")
         if before is not None and not before.is_off:
             return
@@ -113,6 +116,14 @@ class CX:
         Raises:
             ConfigurationError: a value is wrong.
         """
+        if isinstance(blueprint, flask.Flask) or not (
+            callable(blueprint) or isinstance(blueprint, flask.Blueprint)
+        ):
+            kind = type(blueprint).__name__
+            raise ConfigurationError(
+                f"CX.capture: expected a blueprint or a class of views, got {kind}; for a whole"
+                " application there are rules, in the setting interactions"
+            )
         as_interaction(**facts)(blueprint)  # type: ignore[type-var]  # no call, only a mark
         return blueprint
 
@@ -121,8 +132,17 @@ def _settings_of(app: flask.Flask) -> dict[str, Any]:
     said = app.config.get("CXSDK") or {}
     if not isinstance(said, Mapping):
         raise ConfigurationError(f"CXSDK: expected a mapping, got {type(said).__name__}")
-    # What comes of the environment, ``FLASK_CXSDK__COLLECTOR``, is in upper case.
-    return {str(name).lower(): value for name, value in said.items()}
+    # What comes of the environment, ``FLASK_CXSDK__DELIVERY__LINGER``, is in upper case.
+    return {name: _lowered(value) for name, value in _lowered(said).items()}
+
+
+def _lowered(value: Any) -> Any:
+    """
+    Return a mapping with its names in lower case, and what is none as it is.
+    """
+    if not isinstance(value, Mapping):
+        return value
+    return {str(name).lower(): each for name, each in value.items()}
 
 
 def _is_settled(init: dict[str, Any]) -> bool:

@@ -14,9 +14,11 @@ from flask import got_request_exception
 
 from cxsdk._guard import voice
 from cxsdk.integrations import stray
+from cxsdk.integrations.flask.renaming import renamed
 from cxsdk.integrations.flask.session import (
     VISITOR,
     contexts,
+    fit,
     held_in,
     in_use,
     keep,
@@ -67,6 +69,13 @@ class FlaskVisit(Visit):
 
         self.is_streamed = False
         self.is_answered = False
+
+    @property
+    def changes_session(self) -> bool:
+        """
+        Say whether the request is one that changes its session, for all we know.
+        """
+        return self.request.method not in READS or getattr(self.session, "modified", True)
 
     @property
     def is_untouched(self) -> bool:
@@ -223,12 +232,10 @@ class FlaskFront(Front):
         if self.options.spans and visit.interaction is not None:
             # A span of Flask's own instrumentation ends before the last byte.
             mark(visit)
-        if visit.is_new and (visit.brought or visit.minted):
-            more[VISITOR] = secrets.token_urlsafe(16)
-        elif visit.minted is not None:
-            more[VISITOR] = visit.minted
+        more |= renamed(self, visit, response)
         if session is not None and (more or session):
             keep(session, more)
+            fit(session, self.app)
         cookie = visit.cookie(secure=visit.request.is_secure)
         if cookie is not None and not is_shared(response.headers.get("Cache-Control", "")):
             response.headers.add("Set-Cookie", cookie)
@@ -238,9 +245,7 @@ class FlaskFront(Front):
 
     def _kept(self, visit: FlaskVisit, response: flask.Response) -> dict[str, Any]:
         kept = visit.answered(response.status_code)
-        if visit.request.method in READS and not getattr(visit.session, "modified", True):
-            return {}
-        return dict(kept or ())
+        return dict(kept or ()) if visit.changes_session else {}
 
     def _raised(self, error: BaseException) -> None:
         request = flask.request

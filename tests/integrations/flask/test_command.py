@@ -49,6 +49,20 @@ def run(app, tmp_path, monkeypatch, capfd):
         client.close(0)
 
 
+def test_doctor_says_which_marked_routes_are_left_out(app, run):
+    """A mark below an excluded path does nothing, which nobody would see from the code."""
+    app.add_url_rule("/live", "live", as_interaction("live.show")(lambda: ""))
+    app.add_url_rule("/internal/pay", "pay", as_interaction("pay.own")(lambda: ""))
+    app.add_url_rule("/health", "health", lambda: "")
+    CX(app, interactions=[{"view": "health"}])
+    code, text = run("doctor")
+    assert "0 of the application's routes" in text
+    assert "/live is an excluded path, so live.show is no interaction" in text
+    assert "/internal/pay is an excluded path" in text
+    assert "/health is" not in text
+    assert code == 1
+
+
 def test_doctor_says_what_is_captured_and_who_is_asked(app, run):
     """Routes with their touchpoints, where the customer comes from, the settings of the code."""
     app.add_url_rule("/pay/<int:order>", view_func=as_interaction(stage="order")(lambda order: ""))
