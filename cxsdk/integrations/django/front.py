@@ -56,7 +56,7 @@ class DjangoFront(Front):
         user = request.__dict__.get("user")
         if user is None or isinstance(user, LazyObject):
             # Loaded earlier in this request; after a login or a logout another one stands above.
-            user = request.__dict__.get("_cached_user")
+            user = request.__dict__.get("_cached_user") or request.__dict__.get("_acached_user")
         if user is not None:
             return str(user.pk) if user.is_authenticated else None
         return self._peek(request, _USER)

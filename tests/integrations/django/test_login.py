@@ -327,3 +327,54 @@ def test_a_resolver_that_fails_at_a_login_does_not_fail_the_login(kind, cx_event
     assert browser.get("/enter").text.isdigit()
     assert "who a request serves is not known: AttributeError" in caplog.text
     assert cx_events.of("identity") == []
+
+
+def switch(request):
+    """One customer's session becomes another's, without a logout between."""
+    if "said" in request.GET:
+        cx.reaction("refer")
+    if "leaves" in request.GET:
+        auth.logout(request)
+    user = auth.get_user_model().objects.get(username="root")
+    auth.login(request, user, backend="django.contrib.auth.backends.ModelBackend")
+    cx.reaction("renew")
+    return HttpResponse(str(user.pk))
+
+
+@pytest.mark.parametrize("kind", ["wsgi", "asgi"])
+@pytest.mark.parametrize("how", ["", "?said", "?leaves"])
+def test_a_session_that_was_a_customers_is_no_visitor_of_anothers(kind, how, engine, cx_events):
+    """Staff that acts as a customer, or the next one at the same desk: two are never made one."""
+    browser = Browser(project(kind, engine))
+    browser.made.urls.urlpatterns.append(path("switch", switch))
+    browser.get("/basket")
+    browser.get("/basket")
+    browser.get("/enter")
+    other = browser.get(f"/switch{how}").text
+    first, second = [each.data.customer for each in cx_events.of("identity")]
+    assert (first.anonymous_id is None, second.anonymous_id) == (False, None)
+    assert (second.id, first.id == other) == (other, False)
+    renewed = cx_events.of("reaction")[-1].data
+    assert (renewed.customer.id, renewed.session_id) == (other, None)
+
+
+@pytest.mark.parametrize("kind", ["wsgi", "asgi"])
+def test_who_is_locked_out_is_nobody_once_django_has_looked(kind, cx_events):
+    """The session still has their id; Django has found that it is of no use."""
+
+    def ask(request):
+        assert not request.user.is_authenticated
+        return look(request)
+
+    async def aask(request):
+        assert not (await request.auser()).is_authenticated
+        return await alook(request)
+
+    browser = Browser(project(kind))
+    browser.made.urls.urlpatterns += [path("ask", ask), path("aask", aask)]
+    browser.get("/enter")
+    auth.get_user_model().objects.filter(username="anna").update(is_active=False)
+    cx_events.clear()
+    browser.get("/ask")
+    browser.get("/aask")
+    assert [each.data.customer.id for each in cx_events] == [None, None]
