@@ -9,6 +9,7 @@ import contextlib
 import pytest
 from django.contrib import auth
 from django.contrib.sessions.backends.base import SessionBase
+from django.core.cache import cache
 from django.db import connection, transaction
 from django.http import HttpResponse
 from django.test.utils import CaptureQueriesContext
@@ -378,3 +379,34 @@ def test_who_is_locked_out_is_nobody_once_django_has_looked(kind, cx_events):
     browser.get("/ask")
     browser.get("/aask")
     assert [each.data.customer.id for each in cx_events] == [None, None]
+
+
+def test_a_page_that_names_a_visitor_is_not_cached(cx_events):
+    """Django's own cache would make all who get it that visitor."""
+    cache.clear()
+    made = project("wsgi", cookie="cx_visitor")
+    layers = "UpdateCacheMiddleware", "FetchFromCacheMiddleware"
+    first, last = (f"django.middleware.cache.{each}" for each in layers)
+    made.layers = [first, *made.layers, last]
+    one, two = made.ask("/pay"), made.ask("/pay")
+    assert None is not one.cookie != two.cookie
+    assert "private" in dict(one.headers)["Cache-Control"]
+    visitors = {each.data.customer.anonymous_id for each in cx_events.of("interaction")}
+    assert len(visitors) == 2
+    # Who needs no name any more may have it from there.
+    for _ in range(2):
+        again = made.ask("/pay", headers={"cookie": two.cookie.strip()})
+        assert (again.status, again.cookie) == (200, "")
+    assert len(cx_events.of("interaction")) == 3
+    cache.clear()
+
+
+@pytest.mark.parametrize("kind", ["wsgi", "asgi"])
+def test_a_page_that_only_reads_writes_no_login_back(kind, engine, cx_events):
+    """Its response may come after that of a logout in another tab, and undo it."""
+    browser = Browser(project(kind, engine))
+    browser.get("/enter")
+    for address in ("/look", "/alook", "/pay"):
+        reply = browser.get(address)
+        assert (reply.cookie, "Vary" in dict(reply.headers)) == ("", False)
+    assert {each.data.customer.id is None for each in cx_events} == {False}
