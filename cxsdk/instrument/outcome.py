@@ -39,8 +39,16 @@ _FRAMEWORKS = frozenset(
 )
 # What a client in a framework's package raises says how another service answered, not ours.
 _CLIENTS = ("aiohttp.client", "tornado.httpclient", "tornado.simple_httpclient")
-_GONE = frozenset({"ClientDisconnect", "ClientDisconnected", "WebSocketDisconnect"})
-_DJANGO = {"Http404": 404, "PermissionDenied": 403, "SuspiciousOperation": 400}
+_GONE = frozenset(
+    {"ClientDisconnect", "ClientDisconnected", "UnreadablePostError", "WebSocketDisconnect"}
+)
+_DJANGO = {
+    "Http404": 404,
+    "PermissionDenied": 403,
+    "BadRequest": 400,
+    "MultiPartParserError": 400,
+    "SuspiciousOperation": 400,
+}
 
 
 def judge(

@@ -4,7 +4,6 @@ A front: one installed integration, with its options, its rules and its client.
 
 from __future__ import annotations
 
-import inspect
 import logging
 import os
 import re
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from cxsdk import _default
 from cxsdk._guard import voice
-from cxsdk.errors import ConfigurationError
 from cxsdk.integrations.guest import Guest
 from cxsdk.integrations.options import EXCLUDED, Options
 from cxsdk.integrations.rule import Rules
@@ -89,18 +87,9 @@ class Front:
         options: see `Options`.
 
         client: whose events these are; None: the default client, found when it is needed.
-
-    Raises:
-        ConfigurationError: a function of *options* is a coroutine function.
     """
 
     def __init__(self, options: Options, client: Client | None = None) -> None:
-        for name in ("customer", "session", "consent"):
-            if inspect.iscoroutinefunction(getattr(options, name)):
-                raise ConfigurationError(
-                    f"{name}: expected a plain function, which is called when an event needs it; in"
-                    " a coroutine say cxsdk.integrations.serving(customer)"
-                )
         self.options = options
         self.source: Any = _default.instrument if client is None else client
         self._client = client

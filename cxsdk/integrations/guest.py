@@ -159,6 +159,19 @@ class Guest(Scope):
         if self._who is None:
             self._who = (None, None, None, self._session())
 
+    def was_another(self, customer: Any) -> bool:
+        """
+        Say whether somebody else than *customer* is known already, not only claimed.
+        """
+        before = self._who[0] if self._who is not None and self._claim != "claimed" else None
+        return before is not None and str(before) != str(customer)
+
+    def part(self) -> None:
+        """
+        Take note that the session was somebody else's: it is no visitor of whoever comes now.
+        """
+        self._who = (None, None, None, None)
+
     def look(self) -> None:
         """
         Find out who it is before anything can log them out. What cannot be told so early is asked

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from importlib import import_module
+from inspect import iscoroutinefunction
 from typing import Any
 
 import attrs
@@ -75,6 +76,11 @@ def _function(value: Any, name: str) -> Any:
     if found is not None and not callable(found):
         kind = type(found).__name__
         raise ConfigurationError(f"{name}: expected a function or its dotted path, got {kind}")
+    if iscoroutinefunction(found):
+        raise ConfigurationError(
+            f"{name}: expected a plain function, which is called when an event needs it; in a"
+            " coroutine say cxsdk.integrations.serving(customer)"
+        )
     return found
 
 

@@ -15,6 +15,7 @@ from asgiref.sync import sync_to_async
 from django.apps import apps
 from django.conf import settings
 from django.contrib.sessions.backends.signed_cookies import SessionStore as SignedCookies
+from django.utils.cache import patch_cache_control
 from django.utils.functional import LazyObject
 
 from cxsdk._guard import voice
@@ -56,7 +57,7 @@ class DjangoFront(Front):
         user = request.__dict__.get("user")
         if user is None or isinstance(user, LazyObject):
             # Loaded earlier in this request; after a login or a logout another one stands above.
-            user = request.__dict__.get("_cached_user")
+            user = request.__dict__.get("_cached_user") or request.__dict__.get("_acached_user")
         if user is not None:
             return str(user.pk) if user.is_authenticated else None
         return self._peek(request, _USER)
@@ -73,9 +74,19 @@ class DjangoFront(Front):
         if not isinstance(session, SignedCookies):
             return cookie if len(cookie) <= _LONGEST else None
         found = self._peek(request, _OWN_ID)
-        if found is None and not session.is_empty():
+        if found is None and self._may_write(request, session):
             found = session[_OWN_ID] = secrets.token_urlsafe(16)
         return found
+
+    def _may_write(self, request: Any, session: Any) -> bool:
+        """
+        Say whether *session* is in use and may get an id. Somebody's is left alone by a page that
+        only reads: its cookie may reach the browser after a logout in another tab, and undo that.
+        """
+        if session.is_empty():
+            return False
+        is_read = request.method in trail.READS and not session.modified
+        return not is_read or self._peek(request, _USER) is None
 
     def header(self, request: Any, name: str) -> str:
         """
@@ -167,6 +178,8 @@ class DjangoFront(Front):
             visit.end()
         if visit.naming() is not None and not is_shared(response.get("Cache-Control", "")):
             response.cookies.load(visit.cookie(secure=visit.request.is_secure()) or "")
+            # A cache, Django's own say, would give it to all who come after.
+            patch_cache_control(response, private=True)
 
     def _keep(self, request: Any, kept: Mapping[str, str]) -> None:
         session = self._session(request)

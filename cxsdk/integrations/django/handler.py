@@ -5,6 +5,7 @@ What handles a request in the eyes of a rule: a function, a method of a class, a
 from __future__ import annotations
 
 from collections.abc import Iterator
+from inspect import getclosurevars, isfunction
 from typing import Any
 
 from django.conf import settings
@@ -17,6 +18,7 @@ from cxsdk.integrations.rule import is_decorated, is_marked
 __all__ = ["Handlers", "routes"]
 
 _MOST = 4096
+_ENCLOSE = frozenset({"ninja", "rest_framework"})
 Found = tuple[str, Any, tuple[str, ...]]
 
 
@@ -38,7 +40,7 @@ class Handlers:
         key = (method, match.route, view)
         found = self._memo.get(key)
         if found is None:
-            found = (f"/{_plain(match.route)}", _marked(method, view), _names(match, view))
+            found = (f"/{_plain(match.route)}", _marked(method, view), _names(method, match, view))
             if len(self._memo) < _MOST:
                 self._memo[key] = found
         return found
@@ -50,19 +52,43 @@ def _plain(route: str) -> str:
 
 
 def _marked(method: str, view: Any) -> Any:
-    cls = getattr(view, "view_class", None) or getattr(view, "cls", None)
+    candidates: tuple[Any, ...]
+    cls = _class(view)
     if cls is None:
-        return view
-    # The actions of a viewset are methods under other names.
-    name = (getattr(view, "actions", None) or {}).get(method.lower(), method.lower())
-    candidates = (getattr(cls, name, None), view, cls)
+        candidates = (_enclosed(method, view), view)
+    else:
+        # The actions of a viewset are methods under other names.
+        name = (getattr(view, "actions", None) or {}).get(method.lower(), method.lower())
+        own = getattr(cls, name, None)
+        candidates = (own, _enclosed(method, own), view, cls)
     return next((each for each in candidates if is_decorated(each) or is_marked(each)), view)
 
 
-def _names(match: Any, view: Any) -> tuple[str, ...]:
-    cls = getattr(view, "view_class", None) or getattr(view, "cls", None) or view
+def _names(method: str, match: Any, view: Any) -> tuple[str, ...]:
+    cls = _class(view) or _enclosed(method, view) or view
     path = f"{cls.__module__}.{getattr(cls, '__qualname__', type(cls).__qualname__)}"
     return tuple({each for each in (path, match.url_name, match.view_name) if each})
+
+
+def _class(view: Any) -> Any:
+    return getattr(view, "view_class", None) or getattr(view, "cls", None)
+
+
+def _enclosed(method: str, wrapper: Any) -> Any:
+    """
+    Return the host's function that serves *method*, where a framework that is built on Django keeps
+    it out of sight: that of ``api_view``, or an operation of django-ninja. None of anything else.
+    """
+    made_by = (getattr(wrapper, "__module__", None) or "").partition(".")[0]
+    if made_by not in _ENCLOSE or not isfunction(wrapper):
+        return None
+    for held in getclosurevars(wrapper).nonlocals.values():
+        if isfunction(held):
+            return held
+        for each in getattr(held, "operations", ()):
+            if method in each.methods:
+                return each.view_func
+    return None
 
 
 def routes(resolver: Any = None, prefix: str = "/") -> Iterator[tuple[str, Any]]:

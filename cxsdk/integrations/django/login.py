@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest
 
 from cxsdk.integrations.visit import Visit, current_visit, harmless
@@ -45,10 +46,22 @@ def _identify(front: Any, visit: Visit) -> None:
     customer, assurance = visit.guest.asked()
     if customer is None:
         return
+    if visit.guest.was_another(customer) or _is_emptied(visit.request):
+        visit.guest.part()
     visit.guest.is_turned = True
     assurance = assurance or "authenticated"
     visit.guest.serve(customer, assurance)
     front.source.identify(customer, assurance=assurance)
+
+
+def _is_emptied(request: Any) -> bool:
+    """
+    Say whether the login has thrown the session away that the request brought: it does so with that
+    of another user. A visitor's gets another key and keeps what is in it.
+    """
+    came = settings.SESSION_COOKIE_NAME in request.COOKIES
+    session = getattr(request, "session", None)
+    return came and session is not None and session.session_key is None
 
 
 def _logged_out(**_: Any) -> None:

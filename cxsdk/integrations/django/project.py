@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 from django.conf import settings
 from django.core.signals import setting_changed
+from django.db import connections
 
 from cxsdk._guard import voice
 from cxsdk.errors import ConfigurationError, CXError
@@ -25,12 +26,16 @@ _RELOADS = frozenset({"runserver", "runserver_plus"})
 _CHILD = ("RUN_MAIN", "WERKZEUG_RUN_MAIN")
 
 
-def _names(said: Any, name: str) -> tuple[str, ...]:
+def _aliases(said: Any) -> tuple[str, ...]:
     found = (said,) if isinstance(said, str) else said
     if not isinstance(found, (list, tuple, set, frozenset)) or not all(
         isinstance(each, str) for each in found
     ):
-        raise ConfigurationError(f"{name}: expected a list of texts, got {said!r:.60}")
+        raise ConfigurationError(f"on_commit: expected a list of texts, got {said!r:.60}")
+    for each in found:
+        if each not in connections:
+            there = ", ".join(connections)
+            raise ConfigurationError(f"on_commit: DATABASES has no {each!r}; there are {there}")
     return tuple(found)
 
 
@@ -64,7 +69,7 @@ class Project:
             if isinstance(given, dict):
                 on_commit = given.pop("on_commit", True)
                 if not isinstance(on_commit, bool):
-                    on_commit = _names(on_commit, "on_commit")
+                    on_commit = _aliases(on_commit)
             options, arguments = read(given)
         except CXError as error:
             return cls(fault=error)

@@ -9,6 +9,7 @@ import contextlib
 import pytest
 from django.contrib import auth
 from django.contrib.sessions.backends.base import SessionBase
+from django.core.cache import cache
 from django.db import connection, transaction
 from django.http import HttpResponse
 from django.test.utils import CaptureQueriesContext
@@ -327,3 +328,85 @@ def test_a_resolver_that_fails_at_a_login_does_not_fail_the_login(kind, cx_event
     assert browser.get("/enter").text.isdigit()
     assert "who a request serves is not known: AttributeError" in caplog.text
     assert cx_events.of("identity") == []
+
+
+def switch(request):
+    """One customer's session becomes another's, without a logout between."""
+    if "said" in request.GET:
+        cx.reaction("refer")
+    if "leaves" in request.GET:
+        auth.logout(request)
+    user = auth.get_user_model().objects.get(username="root")
+    auth.login(request, user, backend="django.contrib.auth.backends.ModelBackend")
+    cx.reaction("renew")
+    return HttpResponse(str(user.pk))
+
+
+@pytest.mark.parametrize("kind", ["wsgi", "asgi"])
+@pytest.mark.parametrize("how", ["", "?said", "?leaves"])
+def test_a_session_that_was_a_customers_is_no_visitor_of_anothers(kind, how, engine, cx_events):
+    """Staff that acts as a customer, or the next one at the same desk: two are never made one."""
+    browser = Browser(project(kind, engine))
+    browser.made.urls.urlpatterns.append(path("switch", switch))
+    browser.get("/basket")
+    browser.get("/basket")
+    browser.get("/enter")
+    other = browser.get(f"/switch{how}").text
+    first, second = [each.data.customer for each in cx_events.of("identity")]
+    assert (first.anonymous_id is None, second.anonymous_id) == (False, None)
+    assert (second.id, first.id == other) == (other, False)
+    renewed = cx_events.of("reaction")[-1].data
+    assert (renewed.customer.id, renewed.session_id) == (other, None)
+
+
+@pytest.mark.parametrize("kind", ["wsgi", "asgi"])
+def test_who_is_locked_out_is_nobody_once_django_has_looked(kind, cx_events):
+    """The session still has their id; Django has found that it is of no use."""
+
+    def ask(request):
+        assert not request.user.is_authenticated
+        return look(request)
+
+    async def aask(request):
+        assert not (await request.auser()).is_authenticated
+        return await alook(request)
+
+    browser = Browser(project(kind))
+    browser.made.urls.urlpatterns += [path("ask", ask), path("aask", aask)]
+    browser.get("/enter")
+    auth.get_user_model().objects.filter(username="anna").update(is_active=False)
+    cx_events.clear()
+    browser.get("/ask")
+    browser.get("/aask")
+    assert [each.data.customer.id for each in cx_events] == [None, None]
+
+
+def test_a_page_that_names_a_visitor_is_not_cached(cx_events):
+    """Django's own cache would make all who get it that visitor."""
+    cache.clear()
+    made = project("wsgi", cookie="cx_visitor")
+    layers = "UpdateCacheMiddleware", "FetchFromCacheMiddleware"
+    first, last = (f"django.middleware.cache.{each}" for each in layers)
+    made.layers = [first, *made.layers, last]
+    one, two = made.ask("/pay"), made.ask("/pay")
+    assert None is not one.cookie != two.cookie
+    assert "private" in dict(one.headers)["Cache-Control"]
+    visitors = {each.data.customer.anonymous_id for each in cx_events.of("interaction")}
+    assert len(visitors) == 2
+    # Who needs no name any more may have it from there.
+    for _ in range(2):
+        again = made.ask("/pay", headers={"cookie": two.cookie.strip()})
+        assert (again.status, again.cookie) == (200, "")
+    assert len(cx_events.of("interaction")) == 3
+    cache.clear()
+
+
+@pytest.mark.parametrize("kind", ["wsgi", "asgi"])
+def test_a_page_that_only_reads_writes_no_login_back(kind, engine, cx_events):
+    """Its response may come after that of a logout in another tab, and undo it."""
+    browser = Browser(project(kind, engine))
+    browser.get("/enter")
+    for address in ("/look", "/alook", "/pay"):
+        reply = browser.get(address)
+        assert (reply.cookie, "Vary" in dict(reply.headers)) == ("", False)
+    assert {each.data.customer.id is None for each in cx_events} == {False}

@@ -34,6 +34,10 @@ def said(databases=None, *, middleware=LAYERS, **settings):
     return [each.id.removeprefix("cxsdk.") for each in found]
 
 
+async def a_coroutine(request):
+    """Not a function that could be called when an event needs it."""
+
+
 # ---- the client -------------------------------------------------------------------------------
 
 
@@ -71,6 +75,8 @@ def test_the_environment_may_name_the_service(monkeypatch):
         {"collector": "null:"},
         {"service": "shop", "spool": {"mod": "memory"}},
         {"on_commit": 7},
+        {"on_commit": ["no such alias"]},
+        {"customer": a_coroutine},
         {"returns": [1]},
         {"interactions": [{"stage": "nowhere"}]},
         "shop",

@@ -10,9 +10,16 @@ import django
 import pytest
 from django.conf.urls.i18n import i18n_patterns
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import BadRequest, PermissionDenied
 from django.core.signals import got_request_exception
-from django.http import FileResponse, Http404, HttpResponse, StreamingHttpResponse
+from django.http import (
+    FileResponse,
+    Http404,
+    HttpResponse,
+    StreamingHttpResponse,
+    UnreadablePostError,
+)
+from django.http.multipartparser import MultiPartParserError
 from django.template.response import TemplateResponse
 from django.urls import include, path, re_path
 from django.utils.decorators import method_decorator
@@ -207,6 +214,8 @@ class Refused(Exception):
     ("error", "status", "outcome", "reason"),
     [
         (Http404("no"), 404, "unknown", None),
+        (BadRequest("no"), 400, "unknown", None),
+        (MultiPartParserError("no"), 400, "unknown", None),
         (PermissionDenied("no"), 403, "unknown", None),
         (ValueError("no"), 500, "failure", None),
         (Refused("no"), 500, "failure", "card_declined"),
@@ -418,3 +427,13 @@ def test_our_own_cookie_is_of_one_visitor(kind, cx_events):
     assert [value.strip() for name, value in ended.headers if name == "Set-Cookie"] == [
         "cx_visitor=; HttpOnly; Max-Age=0; Path=/; SameSite=Lax"
     ]
+
+
+def test_a_client_that_leaves_while_it_sends(cx_events):
+    """Under WSGI reading on fails; what Django makes of that is nobody's failure."""
+
+    def view(request):
+        raise UnreadablePostError("the server says that the client is gone")
+
+    assert ask(project("wsgi", [path("it", view)], interactions=[{}])).status == 500
+    assert cx_events.one("interaction").data.outcome == "abandoned"
