@@ -61,3 +61,20 @@ def eventually():
 @pytest.fixture
 def examples():
     return ROOT
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """
+    Make a folder that holds what an example holds: what it writes beside itself stays out of here.
+    """
+
+    def copy(name):
+        folder = tmp_path / name
+        folder.mkdir()
+        for path in (ROOT / name).iterdir():
+            if path.name != "__pycache__":
+                (folder / path.name).symlink_to(path)
+        return folder
+
+    return copy

@@ -268,14 +268,14 @@ def agent(visit, shop):
 # ---- without a browser --------------------------------------------------------------------------
 
 
-def test_one_command_runs_it(examples, environ, tmp_path):
+def test_one_command_runs_it(copied, environ, tmp_path):
     """Database, collector and shop, by ``python run.py``; both end with it."""
     port = free_port()
     log = tmp_path / "log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [sys.executable, str(examples / "django_shop" / "run.py"), str(port)],
-            cwd=tmp_path,
+            [sys.executable, "run.py", str(port)],
+            cwd=copied("django_shop"),
             env=environ,
             stdout=out,
             stderr=out,

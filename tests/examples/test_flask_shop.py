@@ -284,16 +284,11 @@ def test_what_is_another_customers_is_not_shown(serve):
         assert away.headers["location"] == "/"
 
 
-def test_one_command_runs_it(examples, environ, tmp_path):
+def test_one_command_runs_it(copied, environ, tmp_path):
     """The shop and a collector beside it, and both are gone with it."""
-    copy = tmp_path / "shop"
-    copy.mkdir()
-    for path in (examples / "flask_shop").iterdir():
-        if path.name != "__pycache__":
-            (copy / path.name).symlink_to(path)
     with subprocess.Popen(
         [sys.executable, "run.py", "--port", "0"],
-        cwd=copy,
+        cwd=copied("flask_shop"),
         env=environ | {"XDG_STATE_HOME": str(tmp_path)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
