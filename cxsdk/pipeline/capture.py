@@ -40,6 +40,7 @@ __all__ = ["Capture", "diversions", "strictness"]
 
 # That something began says nothing yet; of whom is to be forgotten nothing is remembered.
 _NOT_REMEMBERED = frozenset({"erasure_requested", "started"})
+_NOBODY = "nobody to address: customer= on the call, or cx.scope(customer=… or session=…)"
 
 diversions: list[Callable[[bytes], None]] = []
 """While a test captures, events of every client go here instead of into the spool."""
@@ -186,16 +187,13 @@ class Capture:
         if self._forgotten and self._forgotten.has(draft):
             return self._drop("forgotten")
         if known.block is None:
-            return self._silent(
-                "no_customer",
-                "nobody to address: set customer= on the call, in cx.scope(customer=…), or at"
-                " least cx.scope(session=…)",
-            )
+            return self._silent("no_customer", _NOBODY, draft.site)
         if not self.gate.admit(draft, state):
             return self._silent(
                 "consent",
                 f"consent is {state} and nothing else allows to capture this (privacy.consent sets"
                 " the default, cx.scope(consent=…) the state)",
+                draft.site,
             )
         if self._sampler.is_on and draft.family == "interaction":
             unit = known.session or next(iter(known.block.values()))
@@ -390,14 +388,15 @@ class Capture:
         self._ledger.refuse(reason)
         return Dropped(reason, detail)
 
-    def _silent(self, reason: str, detail: str) -> Dropped:
+    def _silent(self, reason: str, detail: str, site: Any = None) -> Dropped:
         """
         Drop, and explain it once: a new user must not wonder where the events are.
         """
         if self.strict and reason == "no_customer":
             return self.reject(InvalidEventError("customer", detail, "nobody", code=reason))
+        place = caller() if site is None else f"{site.touchpoint}, {caller()}"
         voice.say(
-            logging.WARNING, f"dropped:{reason}", "cxsdk: %s at %s: %s", reason, caller(), detail
+            logging.WARNING, f"dropped:{reason}", "cxsdk: %s at %s: %s", reason, place, detail
         )
         return self._drop(reason, detail)
 

@@ -54,3 +54,12 @@ def test_two_applications_of_different_settings_are_told_apart(app, caplog):
     with caplog.at_level(logging.WARNING, "cxsdk"):
         CX(flask.Flask("admin"), collector="null:", service="admin")
     assert "CX(app, client=cx.Client(…))" in caplog.text
+
+
+def test_a_captured_view_that_serves_nobody_is_named(app, events, caplog):
+    """The place alone would be a line of Flask's."""
+    CX(app, interactions=[{"route": "/pay"}])
+    app.add_url_rule("/pay", "pay", lambda: "")
+    app.test_client().get("/pay")
+    assert "no_customer at pay, " in caplog.text
+    assert list(events) == []
