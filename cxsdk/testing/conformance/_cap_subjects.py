@@ -4,6 +4,8 @@ Who is who, and who is forgotten: the part of the cap stores' conformance suite 
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from cxsdk.asking import Cap, CapStore, Due
@@ -70,6 +72,7 @@ class CapStoreSubjects(CapStoreUnderTest):
         """
         Of many marks the oldest go.
         """
+        began = time.monotonic()
         for number in range(110):
             store.mark(ANN, "failure", f"i-{number}", 1e6)
             self.later(1)
@@ -77,7 +80,9 @@ class CapStoreSubjects(CapStoreUnderTest):
         moments = history.marks["failure"]
         assert len(moments) == 100
         assert list(moments) == sorted(moments)
-        assert history.now - moments[0] == pytest.approx(100, abs=5)
+        # A store that connects for each call takes its time, which passes for its clock as well.
+        took = time.monotonic() - began
+        assert history.now - moments[0] == pytest.approx(100, abs=5 + took)
 
     # ---- 5: two become one
 

@@ -5,6 +5,7 @@ The tag and the endpoint of prompts.
 from __future__ import annotations
 
 import pytest
+from django.core.cache import cache
 from django.db import transaction
 from django.http import HttpResponse
 from django.template import Context, Template
@@ -152,3 +153,23 @@ def test_a_page_that_only_reads_writes_no_session(cx_events):
     assert made.ask("/read", headers={"cookie": cookie}).cookie == ""
     assert len(cx_events.of("interaction")) == 3
     clear_url_caches()
+
+
+def test_a_page_that_asks_is_nobody_elses(cx_events):
+    """The right to answer is in it: neither Django's cache nor one between keeps it."""
+    cache.clear()
+    cx.init("shop", collector="null:", prompts=ASKING, strict=False)
+
+    def asks(request):
+        with cx.interaction("checkout.pay"):
+            pass
+        return thanks(request)
+
+    layers = "UpdateCacheMiddleware", "FetchFromCacheMiddleware"
+    first, last = (f"django.middleware.cache.{each}" for each in layers)
+    made = Project("wsgi", [path("asks", asks)], layers=[first, SESSIONS, CX, last])
+    made.settings["CXSDK"] = {"customer": lambda request: request.headers["x-user"]}
+    one, two = (made.ask("/asks", headers={"x-user": user}) for user in ("u-1", "u-2"))
+    assert [each.text.count("<form") for each in (one, two)] == [1, 1]
+    assert one.text != two.text
+    assert "private" in dict(one.headers)["Cache-Control"]

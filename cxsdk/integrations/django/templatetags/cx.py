@@ -9,6 +9,7 @@ from typing import Any
 from django import template
 from django.urls import NoReverseMatch, reverse
 
+from cxsdk.integrations.django.front import private
 from cxsdk.integrations.django.project import project
 from cxsdk.prompts import default_engine
 from cxsdk.prompts.faces.tag import Tag, in_use
@@ -26,13 +27,16 @@ def cx_prompt(what: object = _WHICHEVER, **how: Any) -> str:
     """
     Render what `Tag` renders, without *what* whichever prompt is due: by the engine of the default
     client, with the addresses of the endpoint where ``urls`` are included.
-    ``cxsdk.prompts.faces.use`` says both otherwise.
+    ``cxsdk.prompts.faces.use`` says both otherwise. A response with a form is ``private``: the right
+    to answer is in it.
     """
     tag = in_use() or Tag(default_engine, base=_base())
-    if what is _WHICHEVER:
-        return tag("", **how)
     # A variable that is not there is empty text in a template, and nobody's wish.
-    return tag(None if what == "" else what, **how)
+    wanted = "" if what is _WHICHEVER else None if what == "" else what
+    shown = tag(wanted, **how)
+    if shown:
+        private()
+    return shown
 
 
 def _base() -> str:
