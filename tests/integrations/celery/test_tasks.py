@@ -535,6 +535,14 @@ def test_the_wrong_order_is_refused_with_the_right_one(app):
         def lazy(user_id): ...
 
     assert right in str(refused.value)
+    app.finalize()  # as a worker has done when a module comes late: tasks are no lazy ones then
+    with pytest.raises(cx.ConfigurationError) as refused:
+
+        @cx.interaction("invoice.sent")
+        @app.task
+        def late(): ...
+
+    assert right in str(refused.value)
 
 
 def test_the_right_order_keeps_what_the_task_is(client, app):
