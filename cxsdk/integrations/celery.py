@@ -49,7 +49,7 @@ __all__ = ["CX", "HEADER"]
 
 HEADER = "cx-scope"
 _TRACE = "traceparent"
-_PARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_PARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _UID = "cxsdk"
 _STATE = "_cxsdk"
 
