@@ -105,6 +105,19 @@ class Errand:
         self.is_retried = is_retried
         self._counts: dict[str, Any] = {}
 
+    def within(self, is_retried: Callable[[str | None, BaseException], bool]) -> Errand:
+        """
+        Return one for a task that runs at once in this one: it comes again with it, and they share
+        the counts.
+        """
+        made = Errand(
+            self._key,
+            self.traceparent,
+            lambda function, error: is_retried(function, error) or self.is_retried(function, error),
+        )
+        made._counts = self._counts
+        return made
+
     def id(self, source: str, kind: str, who: tuple[str, str] | None) -> str | None:
         """
         Return the id of the next event of *kind* about *who*; None where any new one will do.

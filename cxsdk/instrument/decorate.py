@@ -75,7 +75,9 @@ def _check_order(template: Interaction, function: Any) -> None:
     """
     Refuse a task: its workers call what is inside of it, so that nothing would ever be recorded.
     """
-    package = type(function).__module__.partition(".")[0]
+    # A task has a class of its own in the host's module, beneath the library's.
+    packages = [cls.__module__.partition(".")[0] for cls in type(function).__mro__]
+    package = next((each for each in packages if each in _TASK_LIBRARIES), packages[0])
     # Not asked of a task of a known library: a lazy one would be resolved by the question.
     if package in _TASK_LIBRARIES or (inspect.isfunction(function) and hasattr(function, "delay")):
         raise ConfigurationError(

@@ -49,7 +49,7 @@ __all__ = ["CX", "HEADER"]
 
 HEADER = "cx-scope"
 _TRACE = "traceparent"
-_PARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_PARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _UID = "cxsdk"
 _STATE = "_cxsdk"
 
@@ -194,11 +194,16 @@ class CX:
             return
         stamp, sent = self._received(client, name, request)
         scope = stamp.scope
-        # In this process nothing is handed out a second time.
-        key = None if request.is_eager else f"{stamp.sent}:{request.id}:{request.retries}"
-        retries = request.retries or 0
-        scope.errand = Errand(key, sent, functools.partial(_is_retried, task, retries))
-        request.__dict__[_STATE] = (current_scope.get(), current_interaction.get())
+        outer = current_scope.get()
+        is_retried = functools.partial(_is_retried, task, request.retries or 0)
+        if request.is_eager:
+            # Nobody hands it out a second time, but whatever it runs in, if that is a worker's.
+            errand = outer and outer.errand
+            scope.errand = errand.within(is_retried) if errand else Errand(None, sent, is_retried)
+        else:
+            key = f"{stamp.sent}:{request.id}:{request.retries}"
+            scope.errand = Errand(key, sent, is_retried)
+        request.__dict__[_STATE] = (outer, current_interaction.get())
         current_scope.set(scope)
         current_interaction.set(None)
 
@@ -268,8 +273,12 @@ def _task(name: str, task_id: str) -> str:
 
 def _is_retried(task: Any, retries: int, function: str | None, error: BaseException) -> bool:
     """
-    Say whether ``autoretry_for`` sends *task* once more when its own *function* ends by *error*.
+    Say whether *task* runs once more when a *function* in it ends by *error*: ``autoretry_for``
+    sends it again where that is its own one; a broker hands it out again where its process ends
+    before it was acknowledged.
     """
+    if isinstance(error, (SystemExit, KeyboardInterrupt)):
+        return bool(task.acks_late) and not task.request.is_eager
     body = getattr(task, "_orig_run", None)
     if body is None or function != label(body):
         return False

@@ -11,7 +11,7 @@ import attrs
 
 from cxsdk._clock import Clock, SystemClock
 from cxsdk.asking import CapStore, History, OfferState, Reserved
-from cxsdk.errors import ConfigurationError, InvalidEventError, StoreUnavailableError
+from cxsdk.errors import ConfigurationError, StoreUnavailableError
 from cxsdk.prompts import answering, deciding, judging, later, reserving, watching
 from cxsdk.prompts.calls import Calls
 from cxsdk.prompts.cases import OPEN, case_of, memory_of
@@ -383,7 +383,7 @@ class Engine(Calls):
         if capture is None:
             return [Verdict("capture", "disabled")]
         if key not in self.prompts:
-            raise InvalidEventError("prompt", f"one of {', '.join(self.prompts)}", key)
+            raise reserving.unknown(self, key)
         prompt = self.prompts[key]
         how.pop("context", None)
         case = case_of(how.pop("about", None), self.seal)

@@ -28,7 +28,17 @@ if TYPE_CHECKING:
     from cxsdk.pipeline.capture import Capture
     from cxsdk.prompts.engine import Engine
 
-__all__ = ["Failed", "Plan", "asked_of", "attempt", "open_one", "plan", "reserve_first", "undo"]
+__all__ = [
+    "Failed",
+    "Plan",
+    "asked_of",
+    "attempt",
+    "open_one",
+    "plan",
+    "reserve_first",
+    "undo",
+    "unknown",
+]
 
 _KNOWN_MERGES = 4096
 _OPEN_ALREADY = frozenset({"in_flight", "already_asked"})
@@ -73,6 +83,14 @@ class Failed:
     error: Exception
 
 
+def unknown(engine: Engine, key: str) -> InvalidEventError:
+    """
+    Return the error that says which prompts there are.
+    """
+    known = ", ".join(engine.prompts)
+    return InvalidEventError("prompt", f"one of {known or 'the configured, which are none'}", key)
+
+
 def plan(engine: Engine, key: str | None, how: dict[str, Any]) -> Suppressed | Plan:
     """
     Return which prompts may be tried for whom, or why none. No store, no disk; on the host's thread.
@@ -85,7 +103,7 @@ def plan(engine: Engine, key: str | None, how: dict[str, Any]) -> Suppressed | P
         return Suppressed("disabled", key or "")
     if key is not None and key not in engine.prompts:
         if capture.strict:
-            raise InvalidEventError("prompt", f"one of {', '.join(engine.prompts)}", key)
+            raise unknown(engine, key)
         words = "cxsdk: there is no prompt %r, so nobody is asked"
         voice.say(logging.WARNING, f"unknown_prompt:{key:.40}", words, key)
         return engine.suppress(None, None, "unknown_prompt", key)

@@ -10,6 +10,8 @@ from typing import Any
 
 import attrs
 
+from cxsdk.events._block import Block, plan
+from cxsdk.events.kinds import Listing
 from cxsdk.events.model import FAMILIES, Event
 from cxsdk.events.vocabulary import ACTIONS
 
@@ -22,7 +24,7 @@ _SHORT = ("action", "customer", "family", "touchpoint")
 _RESULTS = ("outcome", "problem", "reaction", "kind", "instrument", "op", "prompt_id", "reason")
 
 
-def check(family: str, action: str | None, expected: Iterable[str]) -> None:
+def check(family: str, action: str | None, expected: Mapping[str, Any]) -> None:
     """
     Check that an event could be what is expected.
 
@@ -30,17 +32,45 @@ def check(family: str, action: str | None, expected: Iterable[str]) -> None:
         ValueError: there is no such family, or it has no such action or field.
     """
     if family not in FAMILIES:
-        raise ValueError(f"family: expected one of {', '.join(FAMILIES)}, got {family!r}")
+        head, _, tail = family.partition(".")
+        hint = f"; the action is an argument of its own: {head!r}, {tail!r}" if tail else ""
+        raise ValueError(f"family: expected one of {', '.join(FAMILIES)}, got {family!r}{hint}")
     if action is not None and action not in ACTIONS[family]:
         raise ValueError(f"{family}: expected one of {', '.join(ACTIONS[family])}, got {action!r}")
     own = {*_fields(FAMILIES[family]), *_SHORT}
-    for path in expected:
-        name = path.partition(".")[0]
+    kinds = {"data": Block(FAMILIES[family]), **_kinds(FAMILIES[family])}
+    for path, wanted in expected.items():
+        name, *steps = path.split(".")
         if name not in {*own, *_fields(Event)}:
             raise ValueError(
                 f"{family} has no field {name!r}; it has {', '.join(sorted(own))}, and those of the"
                 f" event itself: {', '.join(_fields(Event))}"
             )
+        _check_within(kinds.get(name), steps, wanted, name)
+
+
+def _check_within(kind: Any, steps: Sequence[str], wanted: Any, path: str) -> None:
+    """
+    Check that what stands at *path*, of this *kind*, could have what is expected below it: by the
+    *steps* of a path, or as a mapping or a list.
+    """
+    if isinstance(kind, Listing):
+        if steps:
+            _check_within(kind.item, steps[1:], wanted, f"{path}.{steps[0]}")
+        elif isinstance(wanted, (list, tuple)):
+            for number, item in enumerate(wanted):
+                _check_within(kind.item, (), item, f"{path}.{number}")
+    elif isinstance(kind, Block):
+        below = _kinds(kind.cls)
+        named = wanted if isinstance(wanted, Mapping) else {}
+        for name, item in {steps[0]: wanted}.items() if steps else named.items():
+            if name not in below:
+                raise ValueError(f"{path} has no field {name!r}; it has {', '.join(below)}")
+            _check_within(below[name], steps[1:], item, f"{path}.{name}")
+
+
+def _kinds(cls: type[Any]) -> dict[str, Any]:
+    return {name: kind for _, name, kind, _ in plan(cls).fields}
 
 
 def matches(event: Event, family: str, action: str | None, expected: Mapping[str, Any]) -> bool:
@@ -67,7 +97,7 @@ def _compare(path: str, wanted: Any, actual: Any, found: dict[str, tuple[Any, An
     """
     Enter where *wanted* is not met: of a mapping its own keys count, of a list each item.
     """
-    if isinstance(wanted, Mapping) and not isinstance(actual, (str, int, float)):
+    if isinstance(wanted, Mapping) and not isinstance(actual, (str, int, float, list, tuple)):
         for name, item in wanted.items():
             _compare(f"{path}.{name}", item, _step(actual, str(name)), found)
     elif isinstance(wanted, (list, tuple)) and isinstance(actual, (list, tuple)):
@@ -166,7 +196,19 @@ def _plain(value: Any) -> Any:
         return {name: _plain(item) for name, item in named.items() if item is not _ABSENT}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
-    return value.isoformat() if isinstance(value, (date, datetime)) else value
+    return _Moment(value) if isinstance(value, (date, datetime)) else value
+
+
+class _Moment:
+    """
+    A date or a moment in words: bare, so that it is told from a text that says the same.
+    """
+
+    def __init__(self, value: date) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        return self.value.isoformat()
 
 
 def listed(events: Iterable[Event]) -> str:

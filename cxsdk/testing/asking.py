@@ -73,6 +73,8 @@ class Asking:
         self._prompts: dict[str, Prompt] = {}
         self._store = MemoryCapStore()
         self._engines: list[Engine] = []
+        self._configured: set[str] = set()
+        """Keys of the prompts of all clients."""
 
     def use(self, *prompts: Prompt | str | os.PathLike[str]) -> None:
         """
@@ -123,8 +125,10 @@ class Asking:
 
         Raises:
             AssertionError: it was, or not refused for this *reason*; says what was decided.
+            ValueError: there is no such prompt.
         """
         __tracebackhide__ = True
+        self._check(prompt)
         found = list(self._about(prompt, customer))
         if any(found):
             words = _words(prompt, customer)
@@ -134,6 +138,15 @@ class Asking:
             raise AssertionError(
                 f"expected {words} not to be asked because of {reason}\n{self._told()}"
             )
+
+    def _check(self, prompt: str | None) -> None:
+        """
+        Check that *prompt* could be what is expected: there is one, or the code asked by that key.
+        """
+        known = self._configured | set(self._prompts)
+        if prompt is not None and prompt not in known | {each.prompt for each in self.decisions}:
+            there = ", ".join(sorted(known)) or "none"
+            raise ValueError(f"there is no prompt {prompt!r}; there are {there}")
 
     def _about(self, prompt: str | None, customer: Any) -> Iterator[Decision]:
         for each in tuple(self.decisions):
@@ -205,6 +218,7 @@ class Asking:
         options: Any = settings.prompts
         own = [*options.prompts, *([] if options.files is None else load(options.files))]
         every = {prompt.key: prompt for prompt in [*own, *self._prompts.values()]}
+        self._configured |= set(every)
         changed = attrs.evolve(
             options,
             prompts=tuple(map(_of_everybody, every.values())),
@@ -220,6 +234,7 @@ class Asking:
         """
         if not isinstance(engine, Engine):
             return
+        self._configured |= set(engine.prompts)
         reserve, suppress = engine.reserve, engine.suppress
 
         def reserved(prompt: Prompt, asked: Asked, *more: Any) -> Offer | Suppressed:

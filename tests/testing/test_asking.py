@@ -63,7 +63,7 @@ def test_who_was_asked_and_what_they_answered(cx_prompts: Asking, cx_events: Cap
 
 def test_each_decision_is_written_down(cx_prompts: Asking) -> None:
     """Whom, about what, and why not."""
-    cx_prompts.use(EFFORT)
+    cx_prompts.use(EFFORT, attrs.evolve(EFFORT, key="another"))
     pay("u-17")
     pay("u-17")
     pay("u-18", declined=True)
@@ -261,3 +261,31 @@ def test_visitors_are_known_by_their_anonymous_id(cx_prompts: Asking) -> None:
             pass
         assert cx.prompts.offer("effort")
     cx_prompts.assert_asked("effort", customer="visitor-1")
+
+
+def test_a_slip_in_the_key_of_a_prompt_is_no_silent_pass(cx_prompts: Asking) -> None:
+    """That nobody is asked by what does not exist says nothing."""
+    cx_prompts.use(EFFORT)
+    assert pay()
+    with pytest.raises(ValueError, match="no prompt 'efort'; there are effort"):
+        cx_prompts.assert_not_asked("efort")
+
+
+def test_without_any_prompt_a_slip_is_named_so(cx_prompts: Asking) -> None:
+    """There is nothing to choose from, and the message does not pretend."""
+    with pytest.raises(ValueError, match="no prompt 'effort'; there are none"):
+        cx_prompts.assert_not_asked("effort")
+    with pytest.raises(
+        cx.InvalidEventError, match="expected one of the configured, which are none"
+    ):
+        cx.prompts.offer("effort")
+
+
+def test_a_prompt_of_the_application_is_known_before_it_is_offered(
+    tmp_path: Path, cx_prompts: Asking
+) -> None:
+    """Who asks nobody at all passes, as before; the application may start in the test."""
+    path = tmp_path / "cx.toml"
+    path.write_text(TOML)
+    cx.init("shop", collector="memory:", prompts=cx.PromptOptions(files=path))
+    cx_prompts.assert_not_asked("easy")

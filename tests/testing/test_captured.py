@@ -255,3 +255,63 @@ def test_the_list_is_short_where_it_is_shown(paid: Captured) -> None:
         "<Captured ['interaction.completed', 'interaction.completed', 'feedback.given',"
         " 'commitment.made']>"
     ) == repr(paid)
+
+
+@pytest.mark.parametrize(
+    ("expected", "words"),
+    [
+        ({"where.chanel": "web"}, "where has no field 'chanel'; it has channel"),
+        ({"where.chanel": None}, "where has no field 'chanel'"),
+        ({"where": {"stag": "order"}}, "where has no field 'stag'"),
+        ({"customer.idd": "u-1"}, "customer has no field 'idd'"),
+        ({"customer": {"idd": "u-1"}}, "customer has no field 'idd'"),
+        ({"refs": [{"typ": "order"}]}, "refs.0 has no field 'typ'"),
+        ({"refs.0.typ": "order"}, "refs.0 has no field 'typ'"),
+        ({"data.where.chanel": "web"}, "data.where has no field 'chanel'"),
+    ],
+)
+def test_a_slip_within_a_block_is_no_silent_pass(expected, words):
+    """What no event can have is no expectation, least of all of what is not to be."""
+    with capture() as events:
+        with cx.interaction("a.b", customer="u-1"):
+            pass
+    with pytest.raises(ValueError, match=words):
+        events.assert_none("interaction", **expected)
+    with pytest.raises(ValueError, match=words):
+        events.assert_one("interaction", **expected)
+
+
+def test_names_within_blocks_that_are_free_stay_free():
+    """What a team adds has the names that the team gives it."""
+    with capture() as events:
+        with cx.interaction("a.b", customer="u-1") as contact:
+            contact.attributes["cart.items"] = 3
+            contact.refs["order"] = "A-1"
+    events.assert_one("interaction", refs=[{"type": "order", "id": "A-1"}], **{"refs.0.id": "A-1"})
+    events.assert_one("interaction", ext=events[0].data.ext)
+    events.assert_none("interaction", **{"ext.anything": 1})
+
+
+def test_a_list_where_a_mapping_was_expected_is_shown():
+    """Else it would look as if nothing were there."""
+    with capture() as events:
+        with cx.interaction("a.b", customer="u-1") as contact:
+            contact.refs["order"] = "A-1"
+    with pytest.raises(AssertionError, match=r"! refs +expected .*'A-1'.*, got \[.*'A-1'"):
+        events.assert_one("interaction", refs={"order": "A-1"})
+
+
+def test_a_moment_and_its_text_can_be_told_apart():
+    """A text that reads like the moment is not the same, and does not look so."""
+    with capture() as events:
+        cx.feedback(csat=4, customer="u-1")
+    text = events[0].time.isoformat()
+    with pytest.raises(AssertionError) as failed:
+        events.assert_one("feedback", time=text)
+    assert f"expected '{text}', got {text}" in str(failed.value)
+
+
+def test_an_action_joined_to_its_family_is_told_from_a_wrong_family():
+    """It is written so in sequences; elsewhere it is an argument of its own."""
+    with capture() as events, pytest.raises(ValueError, match="'interaction', 'completed'"):
+        events.assert_one("interaction.completed")

@@ -42,13 +42,28 @@ def notify(self, order: str, ends: str = "returns") -> None:
     send(order)
     cx.promise("delivery", period="P2D", refs={"order": order})
     cx.reaction("renew", refs={"order": order})
-    with (NOTES / f"{order}.txt").open("a") as notes:
-        notes.write(f"{os.getpid()} {self.request.id} {self.request.retries}\n")
-    is_first = len((NOTES / f"{order}.txt").read_text().splitlines()) == 1
+    is_first = begins(self.request, order)
     if is_first and ends == "hangs":
         time.sleep(120)
     if is_first and ends == "retries":
         raise self.retry(countdown=0)
+
+
+@jobs.task(bind=True)
+@cx.interaction("call.made", channel="contact_center")
+def call(self, order: str) -> None:
+    """Call somebody about their order; the first time nobody answers for long."""
+    cx.current().refs["order"] = order
+    if begins(self.request, order):
+        time.sleep(120)
+
+
+def begins(request, order: str) -> bool:
+    """Note who works on an order; say whether that is the first time."""
+    path = NOTES / f"{order}.txt"
+    with path.open("a") as notes:
+        notes.write(f"{os.getpid()} {request.id} {request.retries}\n")
+    return len(path.read_text().splitlines()) == 1
 
 
 @cx.interaction("notice.sent", channel="mail")

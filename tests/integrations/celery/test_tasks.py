@@ -441,6 +441,80 @@ def test_a_rejected_task_that_comes_again_is_one_contact(client, app, working):
     assert (len(came), len(events.of("interaction"))) == (3, 1)
 
 
+@pytest.mark.parametrize(("acks_late", "expected"), [(True, []), (False, ["unknown"])])
+def test_an_attempt_cut_short_is_no_contact_where_it_comes_again(client, app, acks_late, expected):
+    """Ended with its process, a task that was not acknowledged before is handed out again."""
+    from celery.app.trace import build_tracer
+
+    @app.task(acks_late=acks_late)
+    @cx.interaction("notice.sent", customer=lambda *_: "kunde-1")
+    def notice():
+        with cx.interaction("call.made"):
+            raise SystemExit
+
+    traced = build_tracer(notice.name, notice, app=app)
+    with capture() as events, pytest.raises(SystemExit):
+        traced("4b7c6e1e-0000-4000-8000-000000000001", (), {}, {"is_eager": False})
+    assert [event.data.outcome for event in events] == expected * 2
+
+
+def test_a_task_run_at_once_in_another_is_the_same_when_that_one_comes_again(client, app):
+    """``apply()`` in a worker: what both say has the same ids, and none of them twice."""
+    from celery.app.trace import build_tracer
+
+    @app.task
+    @cx.interaction("call.made", customer=lambda *_: "kunde-1")
+    def call():
+        cx.feedback(csat=4, customer="kunde-1")
+
+    @app.task(acks_late=True)
+    @cx.interaction("notice.sent", customer=lambda *_: "kunde-1")
+    def notice():
+        call.apply()
+        call.apply().get()
+        cx.feedback(csat=4, customer="kunde-1")
+
+    traced = build_tracer(notice.name, notice, app=app)
+    with capture() as events:
+        for _ in range(2):
+            traced("4b7c6e1e-0000-4000-8000-000000000002", (), {}, {"is_eager": False})
+    ids = [event.id for event in events]
+    assert len(set(ids[:6])) == 6
+    assert ids[:6] == ids[6:]
+
+
+def test_a_task_run_at_once_in_another_is_cut_short_with_it(client, app):
+    """It is no contact where the one around it is handed out again."""
+    from celery.app.trace import build_tracer
+
+    @app.task
+    @cx.interaction("call.made", customer=lambda *_: "kunde-1")
+    def call():
+        raise SystemExit
+
+    @app.task(acks_late=True)
+    def notice():
+        call.apply()
+
+    traced = build_tracer(notice.name, notice, app=app)
+    with capture() as events, pytest.raises(SystemExit):
+        traced("4b7c6e1e-0000-4000-8000-000000000003", (), {}, {"is_eager": False})
+    assert events == []
+
+
+def test_a_task_run_at_once_does_not_come_again(client, app):
+    """Whatever its settings: nobody hands it out."""
+
+    @app.task(acks_late=True)
+    @cx.interaction("notice.sent", customer=lambda *_: "kunde-1")
+    def notice():
+        raise SystemExit
+
+    with capture() as events, pytest.raises(SystemExit):
+        notice.apply()
+    assert events.one("interaction").data.outcome == "unknown"
+
+
 # ---- order of decorators -------------------------------------------------------------------
 
 
@@ -459,6 +533,14 @@ def test_the_wrong_order_is_refused_with_the_right_one(app):
         @cx.interaction("invoice.sent", customer=cx.arg("user_id"))
         @shared_task
         def lazy(user_id): ...
+
+    assert right in str(refused.value)
+    app.finalize()  # as a worker has done when a module comes late: tasks are no lazy ones then
+    with pytest.raises(cx.ConfigurationError) as refused:
+
+        @cx.interaction("invoice.sent")
+        @app.task
+        def late(): ...
 
     assert right in str(refused.value)
 

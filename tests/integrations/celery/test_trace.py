@@ -109,7 +109,18 @@ def test_beside_instrumentation_of_celery_its_spans_win(app, client, tracer, wor
     }
 
 
-@pytest.mark.parametrize("wrong", ["", "nonsense", "00-1-2-3", 7])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "",
+        "nonsense",
+        "00-1-2-3",
+        7,
+        f"00-{'0' * 32}-{'2' * 16}-01",
+        f"00-{'1' * 32}-{'0' * 16}-01",
+        f"ff-{'1' * 32}-{'2' * 16}-01",
+    ],
+)
 def test_a_traceparent_that_is_none_is_left_out(app, client, working, wrong):
     """Whatever stands in the header, the event is kept."""
 

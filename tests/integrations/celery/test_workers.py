@@ -222,6 +222,21 @@ def test_a_child_killed_in_its_task_is_counted_once(house):
     assert house.conflicts == 0
 
 
+def test_a_child_ended_in_an_interaction_is_counted_as_it_ended_at_last(house):
+    """A deployment cuts the first attempt short; the task comes again, and that one counts."""
+    worker = house.worker()
+    with cx.scope(customer="kunde-1"):
+        house.app.send_task("jobs.call", ("o-1",))
+    ((pid, task_id, _),) = house.wait_for("o-1")
+    os.kill(int(pid), signal.SIGTERM)
+    (_, (_, again, _)) = house.wait_for("o-1", 2)
+    house.end(worker)
+    house.deliver_the_rest(1)
+    assert again == task_id
+    assert [event["data"]["outcome"] for event in house.stored()] == ["success"]
+    assert (house.again, house.conflicts) == (0, 0)
+
+
 def test_a_worker_killed_with_all_it_has_is_counted_once(house):
     """Redis hands the task to the next worker when its visibility timeout is over."""
     house.worker(JOBS_VISIBLE_S="2")
