@@ -24,8 +24,15 @@ from cxsdk import _default
 from cxsdk._guard import voice
 from cxsdk.client import Client
 from cxsdk.errors import ConfigurationError
-from cxsdk.instrument.outcome import _FRAMEWORKS
-from cxsdk.integrations.exchange import Exchange, Message, Receive, Send, Talk
+from cxsdk.integrations.exchange import (
+    BODIES,
+    Exchange,
+    Message,
+    Receive,
+    Send,
+    Talk,
+    is_control,
+)
 from cxsdk.integrations.front import Front, client_of
 from cxsdk.integrations.life import live
 from cxsdk.integrations.options import Options, read
@@ -33,6 +40,7 @@ from cxsdk.integrations.routes import Leaf, Table, leaf_of
 from cxsdk.integrations.session import begin, in_use, key_in, remember
 from cxsdk.integrations.trail import KEY, READS
 from cxsdk.integrations.visit import Visit, current_visit, harmless
+from cxsdk.scope import current_interaction
 
 __all__ = ["CX", "AsgiFront", "Keeper", "Layer", "Seat", "bound", "path_of", "raised"]
 
@@ -184,7 +192,7 @@ class AsgiFront(Front):
         """
         Take note of the status, and keep the last interaction in a session that is in use.
         """
-        if visit.error is not None and status < 500 and _is_control(visit):
+        if visit.error is not None and status < 500 and is_control(visit):
             visit.error = None
         if visit.interaction is not None:
             visit.guest.who  # noqa: B018 - found out while a session or a cookie can be written
@@ -209,19 +217,6 @@ class AsgiFront(Front):
         # A keyed hash: the session may lie in a cookie that its owner can read.
         whose: str = capture.known((who[0], None, None, None)).tag.hex()
         return whose
-
-
-def _is_control(visit: Visit) -> bool:
-    """
-    Say whether what a handler raised, or what was raised before it ran, is only how the framework
-    says a status: parameters that do not fit, say. Not where the rule has a word of its own on it.
-    """
-    error, made = visit.error, visit.interaction
-    if type(error).__module__.partition(".")[0] not in _FRAMEWORKS:
-        return False
-    ignore, classify = (None if made is None else made._options) or ((), None)
-    fails = (None if made is None else made._fails) or ()
-    return classify is None and not isinstance(error, (*fails, *ignore))
 
 
 class Seat:
@@ -348,12 +343,21 @@ class Keeper:
 
 def _keeping(visit: Visit, scope: Message, send: Send) -> Send:
     visit.seen_from_inside()
+    made = visit.interaction
 
     async def keeping(message: Message) -> None:
-        if message["type"] == "http.response.start" and not visit.status:
-            front: Any = visit._front
-            front.keep(visit, scope, message["status"])
+        kind = message["type"]
+        if kind == "http.response.start":
+            visit.is_cut = True
+            if not visit.status:
+                front: Any = visit._front
+                front.keep(visit, scope, message["status"])
+        elif kind in BODIES:
+            visit.is_cut = message.get("more_body", False)
         await send(message)
+        if made is not None and visit.interaction is None and current_interaction.get() is made:
+            # A layer between may run its handler in a task, whose context is its own.
+            current_interaction.set(None)
 
     return keeping
 
