@@ -14,18 +14,15 @@ are. Frameworks on Starlette have modules of their own, which know routes and ha
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 import attrs
 
 from cxsdk import _default
-from cxsdk._guard import voice
 from cxsdk.client import Client
-from cxsdk.errors import ConfigurationError
+from cxsdk.errors import ConfigurationError, InvalidEventError
 from cxsdk.integrations.exchange import (
-    BODIES,
     Exchange,
     Message,
     Receive,
@@ -34,21 +31,17 @@ from cxsdk.integrations.exchange import (
     is_control,
 )
 from cxsdk.integrations.front import Front, client_of
+from cxsdk.integrations.keeper import FRONT, VISIT, Keeper, say_unwritten
 from cxsdk.integrations.life import live
 from cxsdk.integrations.options import Options, read
 from cxsdk.integrations.routes import Leaf, Table, leaf_of
-from cxsdk.integrations.session import begin, in_use, key_in, remember
+from cxsdk.integrations.session import begin, in_use, key_in, login_in, remember
 from cxsdk.integrations.trail import KEY, READS
 from cxsdk.integrations.visit import Visit, current_visit, harmless
-from cxsdk.scope import current_interaction
 
 __all__ = ["CX", "AsgiFront", "Keeper", "Layer", "Seat", "bound", "path_of", "raised"]
 
 App: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
-
-_VISIT, _FRONT = "cxsdk", "cxsdk.front"
-"""Names of the visit in a scope, None where there is nothing to watch, and of whose it is: the same
-request is not visited again further in."""
 
 _JOINTS = {"cookie": b"; ", "baggage": b","}
 
@@ -149,10 +142,13 @@ class AsgiFront(Front):
 
     def login(self, request: Any) -> Any:
         """
-        Return who an authentication layer has put into ``scope["user"]``.
+        Return who an authentication layer has put into ``scope["user"]``, or where there is none,
+        ``scope["session"]["user_id"]``.
         """
         user = request.get("user")
-        if user is None or getattr(user, "is_authenticated", True) is not True:
+        if user is None:
+            return login_in(request.get("session"))
+        if getattr(user, "is_authenticated", True) is not True:
             return None
         if isinstance(user, (str, int)):
             return user
@@ -201,12 +197,11 @@ class AsgiFront(Front):
         if scope.get("method") in READS and not getattr(session, "modified", True):
             kept = None
         try:
-            remember(session, kept, self._whose(visit))
+            remember(session, kept, self.whose(visit))
         except Exception as error:  # noqa: BLE001 - the host's session may be broken
-            words = "cxsdk: a session cannot be written, and remembers nothing: %s"
-            voice.say(logging.WARNING, "asgi:session", words, type(error).__name__)
+            say_unwritten(error)
 
-    def _whose(self, visit: Visit) -> str | None:
+    def whose(self, visit: Visit) -> str | None:
         """
         Return what stands for the customer in a session, None where nobody is known for sure.
         """
@@ -214,8 +209,11 @@ class AsgiFront(Front):
         who = guest._who
         if who is None or who[0] is None or guest._claim == "claimed" or capture is None:
             return None
-        # A keyed hash: the session may lie in a cookie that its owner can read.
-        whose: str = capture.known((who[0], None, None, None)).tag.hex()
+        try:
+            # A keyed hash: the session may lie in a cookie that its owner can read.
+            whose: str = capture.known((who[0], None, None, None)).tag.hex()
+        except InvalidEventError:
+            return None  # refused by name where an event needs it
         return whose
 
 
@@ -279,14 +277,14 @@ class Layer:
         if visit is None:
             await self.app(scope, receive, send)
             return
-        scope[_FRONT] = front
+        scope[FRONT] = front
         with visit:
             front.begin(visit, scope, scope["method"] if kind == "http" else "WEBSOCKET", path)
             if visit.interaction is None and not front.is_watching():
-                scope[_VISIT] = None
+                scope[VISIT] = None
                 await self.app(scope, receive, send)
                 return
-            scope[_VISIT] = visit
+            scope[VISIT] = visit
             watched = (Exchange if kind == "http" else Talk)(front, visit, scope, receive, send)
             try:
                 await self.app(scope, watched.receive, watched.send)
@@ -300,10 +298,10 @@ class Layer:
         Say whether a request is visited already: by us, or by an application around, as an
         interaction of it. What is none there may be one of an application that is mounted in it.
         """
-        if _FRONT not in scope:
+        if FRONT not in scope:
             return False
-        visit = scope.get(_VISIT)
-        return scope[_FRONT] is front or (visit is not None and visit.interaction is not None)
+        visit = scope.get(VISIT)
+        return scope[FRONT] is front or (visit is not None and visit.interaction is not None)
 
     def _answers(self, kind: str) -> bool:
         front = self.seat.front
@@ -318,48 +316,6 @@ async def _respond(endpoint: tuple[str, App], scope: Message, receive: Receive, 
     root = f"{scope.get('root_path') or ''}{head[:-1]}"
     path = root + path_of(scope)[len(head) - 1 :]
     await app({**scope, "root_path": root, "path": path}, receive, send)
-
-
-class Keeper:
-    """
-    A layer that stands inside of the one that writes sessions, so that what is to be remembered is
-    in the session before it is written. Does nothing outside of a `Layer`.
-
-    Args:
-        app: what is around.
-    """
-
-    def __init__(self, app: App) -> None:
-        self.app = app
-
-    def __call__(self, scope: Message, receive: Receive, send: Send) -> Awaitable[None]:
-        """
-        Pass all on; look at the status.
-        """
-        visit = scope.get(_VISIT)
-        # No coroutine of its own: each one costs every message of every request.
-        return self.app(scope, receive, send if visit is None else _keeping(visit, scope, send))
-
-
-def _keeping(visit: Visit, scope: Message, send: Send) -> Send:
-    visit.seen_from_inside()
-    made = visit.interaction
-
-    async def keeping(message: Message) -> None:
-        kind = message["type"]
-        if kind == "http.response.start":
-            visit.is_cut = True
-            if not visit.status:
-                front: Any = visit._front
-                front.keep(visit, scope, message["status"])
-        elif kind in BODIES:
-            visit.is_cut = message.get("more_body", False)
-        await send(message)
-        if made is not None and visit.interaction is None and current_interaction.get() is made:
-            # A layer between may run its handler in a task, whose context is its own.
-            current_interaction.set(None)
-
-    return keeping
 
 
 class CX(Layer):
