@@ -58,6 +58,15 @@ def path_of(scope: Mapping[str, Any]) -> str:
     return rest if rest.startswith("/") or not rest else path
 
 
+def _templates(said: Any) -> list[str]:
+    found = [said] if isinstance(said, str) or not isinstance(said, Iterable) else [*said]
+    for each in found:
+        if not isinstance(each, str) or not each.rpartition(" ")[2].startswith(("/", "*")):
+            words = "expected templates such as /orders/{id} or POST /orders"
+            raise ConfigurationError(f"routes: {words}, got {each!r:.60}")
+    return found
+
+
 class AsgiFront(Front):
     """
     The integration of one application; requests are scopes of ASGI.
@@ -70,12 +79,15 @@ class AsgiFront(Front):
         routes: templates of paths, or templates → handlers; see `CX`.
 
     Raises:
-        ConfigurationError: a function of *options* is a coroutine function.
+        ConfigurationError: a function of *options* is a coroutine function, *client* is no client, or
+            *routes* are none.
     """
 
     def __init__(
         self, options: Options, client: Client | None = None, routes: Iterable[str] = ()
     ) -> None:
+        if client is not None and not isinstance(client, Client):
+            raise ConfigurationError(f"client: expected a cxsdk.Client, got {client!r:.60}")
         super().__init__(options, client)
         self._table = Table([*self._leaves(routes)], self.wants)
 
@@ -85,7 +97,7 @@ class AsgiFront(Front):
         # Without a touchpoint or a template nothing would bound what they are called.
         globs = [rule.route for rule in rules if "*" in rule.route and rule.touchpoint]
         views = routes if isinstance(routes, Mapping) else {}
-        said = dict.fromkeys([*routes, *templates, *globs])
+        said = dict.fromkeys([*_templates(routes), *templates, *globs])
         return [leaf_of(each, views.get(each)) for each in said]
 
     def wants(self, method: str, leaf: Leaf) -> bool:
@@ -337,7 +349,7 @@ class CX(Layer):
         settings: those of `Options` and the arguments of ``cx.init``. Functions get the scope.
 
     Raises:
-        ConfigurationError: a setting is not known or wrong.
+        ConfigurationError: *app* cannot be called, or a setting is not known or wrong.
     """
 
     def __init__(
@@ -348,10 +360,12 @@ class CX(Layer):
         routes: Iterable[str] = (),
         **settings: Any,
     ) -> None:
+        if not callable(app):
+            raise ConfigurationError(f"CX: expected an ASGI application, got {app!r:.60}")
         options, init = read(settings, channel="unknown", medium="unknown")
-        front = AsgiFront(options, client, routes)
         if client is not None and init:
             raise ConfigurationError(f"client: expected none, or no {', '.join(sorted(init))}")
+        front = AsgiFront(options, client, routes)
         if client is None:
             client_of(init)
         super().__init__(app, Seat(front))
