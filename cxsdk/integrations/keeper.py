@@ -8,9 +8,12 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, cast
 
+import attrs
+
 from cxsdk._guard import voice
 from cxsdk.integrations.exchange import BODIES, Message, Receive, Send
 from cxsdk.integrations.session import (
+    CameWith,
     begin,
     came_with,
     is_of,
@@ -52,32 +55,31 @@ class Keeper:
         Pass all on; look at the status.
         """
         # No coroutine of its own: each one costs every message of every request.
-        visit = scope.get(VISIT)
+        visit, session = scope.get(VISIT), scope.get("session")
+        came = came_with(session) if isinstance(session, dict) and FRONT in scope else None
         if visit is not None:
-            send = _keeping(visit, scope, send)
-        if FRONT in scope and isinstance(scope.get("session"), dict):
-            here = visit or current_visit.get()
+            send = _keeping(visit, scope, send, came)
+        elif came is not None:
+            here = current_visit.get()
             if here is not None and here._front is scope[FRONT]:
-                # Around the other: who logs in is known before anything is kept.
-                send = _noticing(here, scope, send)
+                send = _noticing(here, scope, send, came)
         return self.app(scope, receive, send)
 
 
-def _noticing(visit: Visit, scope: Message, send: Send) -> Send:
+def _noticing(visit: Visit, scope: Message, send: Send, came: CameWith) -> Send:
     """
     Return *send*, which first looks who is logged in when the response begins.
     """
-    before, brought = came_with(scope["session"])
 
     async def noticing(message: Message) -> None:
-        if message["type"] == _START and login_in(scope["session"]) != before:
-            _turn(visit, scope, before, brought)
+        if message["type"] == _START and login_in(scope.get("session")) != came[0]:
+            _turn(visit, scope, *came)
         await send(message)
 
     return noticing
 
 
-def _keeping(visit: Visit, scope: Message, send: Send) -> Send:
+def _keeping(visit: Visit, scope: Message, send: Send, came: CameWith | None) -> Send:
     visit.seen_from_inside()
     made = visit.interaction
 
@@ -85,6 +87,9 @@ def _keeping(visit: Visit, scope: Message, send: Send) -> Send:
         kind = message["type"]
         if kind == _START:
             visit.is_cut = True
+            # First: what is kept is kept of whoever is logged in now.
+            if came is not None and login_in(scope.get("session")) != came[0]:
+                _turn(visit, scope, *came)
             if not visit.status:
                 front: Any = visit._front
                 front.keep(visit, scope, message["status"])
@@ -112,7 +117,6 @@ def _turn(visit: Visit, scope: Message, before: Any, brought: Any) -> None:
         brought: the key that the session had of us.
     """
     guest = visit.guest
-    guest.is_turned = True
     try:
         customer, assurance = _identified(visit, scope["session"], before, brought)
     except Exception as error:  # noqa: BLE001 - the host's session may be broken
@@ -132,9 +136,9 @@ def _identified(visit: Visit, session: Any, before: Any, brought: Any) -> tuple[
     Return who is to be identified, with their assurance; (None, None) where nobody is.
     """
     guest, front = visit.guest, cast("AsgiFront", visit._front)
-    if before is not None:
-        leave(session)  # what the session was called is theirs who have left
     if login_in(session) is None:
+        guest.is_turned = True
+        leave(session)
         # What is left of this request is of the customer who was, unless the team's own function
         # knows better.
         if front.options.customer is None and (guest._who is None or guest._who[0] is None):
@@ -145,15 +149,24 @@ def _identified(visit: Visit, session: Any, before: Any, brought: Any) -> tuple[
     guest.pin()
     customer, assurance = guest.asked()
     if customer is None or assurance == "claimed":
+        if before is not None:
+            leave(session)
         return None, None
     guest.serve(customer, assurance)
-    if before is not None:
-        guest._who = (customer, None, None, None)
     whose = front.whose(visit)
-    # A session that is loaded late looks as if somebody had logged in just now.
+    # A session that is loaded late looks as if somebody had logged in just now, and one that an
+    # application mounted here has looked at, too, is known already.
     if whose is None or is_of(session, whose):
         return None, None
+    if before is not None:
+        # What the session was called is theirs who were there before.
+        leave(session)
+        guest._who = (customer, None, None, None)
+    guest.is_turned = True
     remember(session, None, whose, is_login=True)
+    rule = visit._rule
+    if rule is not None and rule.login:
+        visit._rule = attrs.evolve(rule, login=False)  # it would say the same again
     return customer, assurance
 
 

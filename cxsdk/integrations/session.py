@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, MutableMapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from cxsdk.integrations.trail import KEY
 
 __all__ = [
+    "CameWith",
     "begin",
     "came_with",
     "in_use",
@@ -24,6 +25,9 @@ __all__ = [
 
 _OWN, _OWNER = "s", "o"
 """In what a session has of us: its key, and for whom it got that one."""
+
+CameWith: TypeAlias = tuple[str | int | None, Any]
+"""Who was logged in when a request came, None: nobody; and the key that its session had of us."""
 
 _LOGIN = "user_id"
 """Where a session has who is logged in."""
@@ -38,7 +42,7 @@ def login_in(session: Any) -> str | int | None:
     return found if type(found) is int or (isinstance(found, str) and found) else None
 
 
-def came_with(session: dict[str, Any]) -> tuple[str | int | None, Any]:
+def came_with(session: dict[str, Any]) -> CameWith:
     """
     Return who is logged in, and the key that *session* has of us, likewise.
     """
@@ -84,8 +88,10 @@ def leave(session: MutableMapping[str, Any]) -> None:
     Take key and owner from *session*: its customer has left, and who comes next is another visitor.
     """
     held = _held(session)
-    if held:
+    if held and in_use(session):
         session[KEY] = {name: held[name] for name in held if name not in (_OWN, _OWNER)}
+    elif held:
+        session.pop(KEY, None)
 
 
 def remember(

@@ -10,7 +10,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.responses import PlainTextResponse
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
 import cxsdk as cx
 from cxsdk.integrations.starlette import CX
@@ -100,6 +100,13 @@ def test_who_comes_after_a_logout_is_another_visitor(cx_events):
     assert len({each.session_id for each in (before, u1, after, u2)}) == 4
 
 
+def test_a_session_that_a_logout_empties_ends(cx_events):
+    """What only we keep in it goes with what the host has kept, whatever the request is."""
+    go = members()
+    assert "session" in go("/in/u1")
+    assert go("/out") == {}
+
+
 def test_another_customer_in_the_same_session_is_not_linked_to_the_one_before(cx_events):
     """An agent who looks at what a customer sees, say."""
     go = members()
@@ -110,6 +117,27 @@ def test_another_customer_in_the_same_session_is_not_linked_to_the_one_before(cx
     assert (second.customer.id, second.customer.anonymous_id) == ("u2", None)
     assert first.customer.anonymous_id is not None
     assert sessions[0] != sessions[1]
+
+
+def test_a_rule_for_logins_says_it_no_second_time(cx_events):
+    """Both hear of the same login; the visitor is linked once."""
+    go = members(interactions=[{"route": "/in/*", "touchpoint": "member.login", "login": True}])
+    for each in ("/cart", "/in/u1"):
+        go(each)
+    assert told(cx_events.of("identity")) == [("Identity", "u1")]
+
+
+def test_a_mounted_application_of_our_own_says_it_no_second_time(cx_events):
+    """Two layers look at one session."""
+    inner = Starlette(routes=ROUTES)
+    layers = [Middleware(SessionMiddleware, secret_key=KEY)]
+    app = Starlette(routes=[Mount("/m", inner)], middleware=layers)
+    CX(inner, consent=lambda _: "granted", cookie=None)
+    CX(app, consent=lambda _: "granted", cookie=None)
+    go = browser(app)
+    for each in ("/m/cart", "/m/in/u1", "/m/in/u2"):
+        go(each)
+    assert told(cx_events) == [("Identity", "u1"), ("Identity", "u2")]
 
 
 def test_the_request_of_a_logout_is_still_of_the_customer(cx_events):
