@@ -14,33 +14,34 @@ are. Frameworks on Starlette have modules of their own, which know routes and ha
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 import attrs
 
 from cxsdk import _default
-from cxsdk._guard import voice
 from cxsdk.client import Client
-from cxsdk.errors import ConfigurationError
-from cxsdk.instrument.outcome import _FRAMEWORKS
-from cxsdk.integrations.exchange import Exchange, Message, Receive, Send, Talk
+from cxsdk.errors import ConfigurationError, InvalidEventError
+from cxsdk.integrations.exchange import (
+    Exchange,
+    Message,
+    Receive,
+    Send,
+    Talk,
+    is_control,
+)
 from cxsdk.integrations.front import Front, client_of
+from cxsdk.integrations.keeper import FRONT, VISIT, Keeper, say_unwritten
 from cxsdk.integrations.life import live
 from cxsdk.integrations.options import Options, read
 from cxsdk.integrations.routes import Leaf, Table, leaf_of
-from cxsdk.integrations.session import begin, in_use, key_in, remember
+from cxsdk.integrations.session import begin, in_use, key_in, login_in, remember
 from cxsdk.integrations.trail import KEY, READS
 from cxsdk.integrations.visit import Visit, current_visit, harmless
 
 __all__ = ["CX", "AsgiFront", "Keeper", "Layer", "Seat", "bound", "path_of", "raised"]
 
 App: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
-
-_VISIT, _FRONT = "cxsdk", "cxsdk.front"
-"""Names of the visit in a scope, None where there is nothing to watch, and of whose it is: the same
-request is not visited again further in."""
 
 _JOINTS = {"cookie": b"; ", "baggage": b","}
 
@@ -57,6 +58,15 @@ def path_of(scope: Mapping[str, Any]) -> str:
     return rest if rest.startswith("/") or not rest else path
 
 
+def _templates(said: Any) -> list[str]:
+    found = [said] if isinstance(said, str) or not isinstance(said, Iterable) else [*said]
+    for each in found:
+        if not isinstance(each, str) or not each.rpartition(" ")[2].startswith(("/", "*")):
+            words = "expected templates such as /orders/{id} or POST /orders"
+            raise ConfigurationError(f"routes: {words}, got {each!r:.60}")
+    return found
+
+
 class AsgiFront(Front):
     """
     The integration of one application; requests are scopes of ASGI.
@@ -69,12 +79,15 @@ class AsgiFront(Front):
         routes: templates of paths, or templates → handlers; see `CX`.
 
     Raises:
-        ConfigurationError: a function of *options* is a coroutine function.
+        ConfigurationError: a function of *options* is a coroutine function, *client* is no client, or
+            *routes* are none.
     """
 
     def __init__(
         self, options: Options, client: Client | None = None, routes: Iterable[str] = ()
     ) -> None:
+        if client is not None and not isinstance(client, Client):
+            raise ConfigurationError(f"client: expected a cxsdk.Client, got {client!r:.60}")
         super().__init__(options, client)
         self._table = Table([*self._leaves(routes)], self.wants)
 
@@ -84,7 +97,7 @@ class AsgiFront(Front):
         # Without a touchpoint or a template nothing would bound what they are called.
         globs = [rule.route for rule in rules if "*" in rule.route and rule.touchpoint]
         views = routes if isinstance(routes, Mapping) else {}
-        said = dict.fromkeys([*routes, *templates, *globs])
+        said = dict.fromkeys([*_templates(routes), *templates, *globs])
         return [leaf_of(each, views.get(each)) for each in said]
 
     def wants(self, method: str, leaf: Leaf) -> bool:
@@ -141,10 +154,13 @@ class AsgiFront(Front):
 
     def login(self, request: Any) -> Any:
         """
-        Return who an authentication layer has put into ``scope["user"]``.
+        Return who an authentication layer has put into ``scope["user"]``, or where there is none,
+        ``scope["session"]["user_id"]``.
         """
         user = request.get("user")
-        if user is None or getattr(user, "is_authenticated", True) is not True:
+        if user is None:
+            return login_in(request.get("session"))
+        if getattr(user, "is_authenticated", True) is not True:
             return None
         if isinstance(user, (str, int)):
             return user
@@ -184,7 +200,7 @@ class AsgiFront(Front):
         """
         Take note of the status, and keep the last interaction in a session that is in use.
         """
-        if visit.error is not None and status < 500 and _is_control(visit):
+        if visit.error is not None and status < 500 and is_control(visit):
             visit.error = None
         if visit.interaction is not None:
             visit.guest.who  # noqa: B018 - found out while a session or a cookie can be written
@@ -193,12 +209,11 @@ class AsgiFront(Front):
         if scope.get("method") in READS and not getattr(session, "modified", True):
             kept = None
         try:
-            remember(session, kept, self._whose(visit))
+            remember(session, kept, self.whose(visit))
         except Exception as error:  # noqa: BLE001 - the host's session may be broken
-            words = "cxsdk: a session cannot be written, and remembers nothing: %s"
-            voice.say(logging.WARNING, "asgi:session", words, type(error).__name__)
+            say_unwritten(error)
 
-    def _whose(self, visit: Visit) -> str | None:
+    def whose(self, visit: Visit) -> str | None:
         """
         Return what stands for the customer in a session, None where nobody is known for sure.
         """
@@ -206,22 +221,12 @@ class AsgiFront(Front):
         who = guest._who
         if who is None or who[0] is None or guest._claim == "claimed" or capture is None:
             return None
-        # A keyed hash: the session may lie in a cookie that its owner can read.
-        whose: str = capture.known((who[0], None, None, None)).tag.hex()
+        try:
+            # A keyed hash: the session may lie in a cookie that its owner can read.
+            whose: str = capture.known((who[0], None, None, None)).tag.hex()
+        except InvalidEventError:
+            return None  # refused by name where an event needs it
         return whose
-
-
-def _is_control(visit: Visit) -> bool:
-    """
-    Say whether what a handler raised, or what was raised before it ran, is only how the framework
-    says a status: parameters that do not fit, say. Not where the rule has a word of its own on it.
-    """
-    error, made = visit.error, visit.interaction
-    if type(error).__module__.partition(".")[0] not in _FRAMEWORKS:
-        return False
-    ignore, classify = (None if made is None else made._options) or ((), None)
-    fails = (None if made is None else made._fails) or ()
-    return classify is None and not isinstance(error, (*fails, *ignore))
 
 
 class Seat:
@@ -284,14 +289,14 @@ class Layer:
         if visit is None:
             await self.app(scope, receive, send)
             return
-        scope[_FRONT] = front
+        scope[FRONT] = front
         with visit:
             front.begin(visit, scope, scope["method"] if kind == "http" else "WEBSOCKET", path)
             if visit.interaction is None and not front.is_watching():
-                scope[_VISIT] = None
+                scope[VISIT] = None
                 await self.app(scope, receive, send)
                 return
-            scope[_VISIT] = visit
+            scope[VISIT] = visit
             watched = (Exchange if kind == "http" else Talk)(front, visit, scope, receive, send)
             try:
                 await self.app(scope, watched.receive, watched.send)
@@ -305,10 +310,10 @@ class Layer:
         Say whether a request is visited already: by us, or by an application around, as an
         interaction of it. What is none there may be one of an application that is mounted in it.
         """
-        if _FRONT not in scope:
+        if FRONT not in scope:
             return False
-        visit = scope.get(_VISIT)
-        return scope[_FRONT] is front or (visit is not None and visit.interaction is not None)
+        visit = scope.get(VISIT)
+        return scope[FRONT] is front or (visit is not None and visit.interaction is not None)
 
     def _answers(self, kind: str) -> bool:
         front = self.seat.front
@@ -323,39 +328,6 @@ async def _respond(endpoint: tuple[str, App], scope: Message, receive: Receive, 
     root = f"{scope.get('root_path') or ''}{head[:-1]}"
     path = root + path_of(scope)[len(head) - 1 :]
     await app({**scope, "root_path": root, "path": path}, receive, send)
-
-
-class Keeper:
-    """
-    A layer that stands inside of the one that writes sessions, so that what is to be remembered is
-    in the session before it is written. Does nothing outside of a `Layer`.
-
-    Args:
-        app: what is around.
-    """
-
-    def __init__(self, app: App) -> None:
-        self.app = app
-
-    def __call__(self, scope: Message, receive: Receive, send: Send) -> Awaitable[None]:
-        """
-        Pass all on; look at the status.
-        """
-        visit = scope.get(_VISIT)
-        # No coroutine of its own: each one costs every message of every request.
-        return self.app(scope, receive, send if visit is None else _keeping(visit, scope, send))
-
-
-def _keeping(visit: Visit, scope: Message, send: Send) -> Send:
-    visit.seen_from_inside()
-
-    async def keeping(message: Message) -> None:
-        if message["type"] == "http.response.start" and not visit.status:
-            front: Any = visit._front
-            front.keep(visit, scope, message["status"])
-        await send(message)
-
-    return keeping
 
 
 class CX(Layer):
@@ -377,7 +349,7 @@ class CX(Layer):
         settings: those of `Options` and the arguments of ``cx.init``. Functions get the scope.
 
     Raises:
-        ConfigurationError: a setting is not known or wrong.
+        ConfigurationError: *app* cannot be called, or a setting is not known or wrong.
     """
 
     def __init__(
@@ -388,10 +360,12 @@ class CX(Layer):
         routes: Iterable[str] = (),
         **settings: Any,
     ) -> None:
+        if not callable(app):
+            raise ConfigurationError(f"CX: expected an ASGI application, got {app!r:.60}")
         options, init = read(settings, channel="unknown", medium="unknown")
-        front = AsgiFront(options, client, routes)
         if client is not None and init:
             raise ConfigurationError(f"client: expected none, or no {', '.join(sorted(init))}")
+        front = AsgiFront(options, client, routes)
         if client is None:
             client_of(init)
         super().__init__(app, Seat(front))

@@ -7,20 +7,23 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from cxsdk.instrument.outcome import _FRAMEWORKS
 from cxsdk.integrations.visit import Visit, harmless, is_shared
 from cxsdk.scope import current_interaction
 
 if TYPE_CHECKING:
     from cxsdk.integrations.asgi import AsgiFront
 
-__all__ = ["Exchange", "Message", "Receive", "Send", "Talk"]
+__all__ = ["BODIES", "Exchange", "Message", "Receive", "Send", "Talk", "is_control"]
 
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 _GONE = frozenset({"ClientDisconnect", "ClientDisconnected", "WebSocketDisconnect"})
-_BODIES = frozenset({"http.response.body", "http.response.pathsend", "http.response.zerocopysend"})
+BODIES = frozenset({"http.response.body", "http.response.pathsend", "http.response.zerocopysend"})
+"""Messages of a response that are of its body."""
+
 _NO_CODE = 1005
 _ENDS = {1000: "success", 1001: "abandoned", 1006: "abandoned"}
 """What it means that the client closes. Without a code nobody knows: servers say so of a page that
@@ -101,7 +104,7 @@ class Exchange(_Watched):
         Pass on what the server has.
         """
         message = await self._receive()
-        if message["type"] == "http.disconnect":
+        if message["type"] == "http.disconnect" and not self.is_over:
             self.is_gone = True
         return message
 
@@ -112,7 +115,7 @@ class Exchange(_Watched):
         kind = message["type"]
         if kind == "http.response.start":
             message = self._begun(message) or message
-        elif kind in _BODIES and not message.get("more_body", False):
+        elif kind in BODIES and not message.get("more_body", False):
             self.is_over = True
         try:
             await self._send(message)
@@ -120,24 +123,25 @@ class Exchange(_Watched):
             self.is_gone, self.is_over = True, False
             raise
         finally:
-            # Also where it is cancelled meanwhile: the server has all of it.
-            if self.is_over:
-                self._end(None)
+            # Also where it is cancelled meanwhile: the server has all of it. Not where a layer
+            # between ends a body that its handler was cut off from: why, it raises after that.
+            if self.is_over and not self._visit.is_cut:
+                self._end(GeneratorExit() if self.is_gone else None)
 
     def close(self, error: BaseException | None = None) -> None:
         """
         Say that the application has returned, or what it raised. Once.
         """
         visit = self._visit
-        if self.is_over:
+        if self.is_over and visit.interaction is None:
             return
         if error is not None and not (self.is_gone and _is_departure(error)):
             visit.failed(error)
             self._end(error)
-        elif self.is_gone or visit.status:
+        elif self.is_gone or (visit.status and not self.is_over):
             self._end(GeneratorExit())
         else:
-            visit.status = 500  # what the server makes of no response at all
+            visit.status = visit.status or 500  # what the server makes of no response at all
             self._end(None)
 
 
@@ -199,6 +203,8 @@ class Talk(_Watched):
             self._visit.failed(error)
             self._end(error)
             return
+        if self._visit.error is not None and is_control(self._visit):
+            self._visit.error = None  # the code says it
         if self._is_open and self._ended() == "abandoned":
             self._end(GeneratorExit())
             return
@@ -232,3 +238,16 @@ def _is_departure(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
         return all(_is_departure(each) for each in error.exceptions)
     return isinstance(error, OSError) or type(error).__name__ in _GONE
+
+
+def is_control(visit: Visit) -> bool:
+    """
+    Say whether what a handler raised, or what was raised before it ran, is only how the framework
+    says a status: parameters that do not fit, say. Not where the rule has a word of its own on it.
+    """
+    error, made = visit.error, visit.interaction
+    if type(error).__module__.partition(".")[0] not in _FRAMEWORKS:
+        return False
+    ignore, classify = (None if made is None else made._options) or ((), None)
+    fails = (None if made is None else made._fails) or ()
+    return classify is None and not isinstance(error, (*fails, *ignore))

@@ -7,14 +7,47 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, MutableMapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from cxsdk.integrations.trail import KEY
 
-__all__ = ["begin", "in_use", "key_in", "remember"]
+__all__ = [
+    "CameWith",
+    "begin",
+    "came_with",
+    "in_use",
+    "is_of",
+    "key_in",
+    "leave",
+    "login_in",
+    "remember",
+]
 
 _OWN, _OWNER = "s", "o"
 """In what a session has of us: its key, and for whom it got that one."""
+
+CameWith: TypeAlias = tuple[str | int | None, Any]
+"""Who was logged in when a request came, None: nobody; and the key that its session had of us."""
+
+_LOGIN = "user_id"
+"""Where a session has who is logged in."""
+
+
+def login_in(session: Any) -> str | int | None:
+    """
+    Return the id of who is logged in, as *session* says; None where nobody is. Raises nothing, and
+    leaves no trace.
+    """
+    found = dict.get(session, _LOGIN) if isinstance(session, dict) else None
+    return found if type(found) is int or (isinstance(found, str) and found) else None
+
+
+def came_with(session: dict[str, Any]) -> CameWith:
+    """
+    Return who is logged in, and the key that *session* has of us, likewise.
+    """
+    held = dict.get(session, KEY)
+    return login_in(session), held.get(_OWN) if isinstance(held, dict) else None
 
 
 def in_use(session: Any) -> bool:
@@ -43,7 +76,27 @@ def begin(session: MutableMapping[str, Any], named: str | None) -> str:
     return key
 
 
-def remember(session: Any, kept: Mapping[str, str] | None, whose: str | None) -> None:
+def is_of(session: Mapping[str, Any], whose: str) -> bool:
+    """
+    Say whether *session* is known to be of the customer that *whose* stands for.
+    """
+    return _held(session).get(_OWNER) == whose
+
+
+def leave(session: MutableMapping[str, Any]) -> None:
+    """
+    Take key and owner from *session*: its customer has left, and who comes next is another visitor.
+    """
+    held = _held(session)
+    if held and in_use(session):
+        session[KEY] = {name: held[name] for name in held if name not in (_OWN, _OWNER)}
+    elif held:
+        session.pop(KEY, None)
+
+
+def remember(
+    session: Any, kept: Mapping[str, str] | None, whose: str | None, *, is_login: bool = False
+) -> None:
     """
     Put *kept* into a session that is in use. It gets another key where somebody has become its
     customer: whoever sits there when they have left is not the visitor that they were.
@@ -52,6 +105,8 @@ def remember(session: Any, kept: Mapping[str, str] | None, whose: str | None) ->
         kept: what is to be kept of the last interaction.
 
         whose: stands for the customer; None: nobody is known.
+
+        is_login: they have logged in just now: it is noted also in a session without a key.
     """
     if not isinstance(session, MutableMapping):
         return
@@ -62,8 +117,10 @@ def remember(session: Any, kept: Mapping[str, str] | None, whose: str | None) ->
     held = _held(session)
     before = {name: held[name] for name in (_OWN, _OWNER) if name in held}
     own = before
-    if whose is not None and _OWN in held and held.get(_OWNER) != whose:
-        own = {_OWN: secrets.token_urlsafe(16), _OWNER: whose}
+    if whose is not None and (is_login or _OWN in held) and held.get(_OWNER) != whose:
+        own = {_OWNER: whose}
+        if _OWN in held:
+            own[_OWN] = secrets.token_urlsafe(16)
     if kept:
         session[KEY] = {**kept, **own}
     elif own is not before:

@@ -207,6 +207,9 @@ class CX:
                 f"CX: expected an application of {self.kind.__name__}, got {type(app).__name__};"
                 " cxsdk.integrations.asgi.CX goes around any other one"
             )
+        if templates is not None and not hasattr(templates, "env"):
+            kind = type(templates).__name__
+            raise ConfigurationError(f"templates: expected Jinja2Templates, got {kind}")
         options, init = read(settings, **self.where)
         if client is not None and init:
             raise ConfigurationError(f"client: expected none, or no {', '.join(sorted(init))}")

@@ -118,6 +118,7 @@ class Visit:
         "error",
         "guest",
         "interaction",
+        "is_cut",
         "request",
         "status",
     )
@@ -129,6 +130,9 @@ class Visit:
         self.interaction: Interaction | None = None
         self.status = 0
         self.error: BaseException | None = None
+        self.is_cut = False
+        """True: the handler has begun a body, and not ended it."""
+
         self._rule: Rule | None = None
         self._otel: Any = None
         self._outer: Any = None

@@ -70,6 +70,33 @@ def test_a_client_and_arguments_of_init_are_refused():
         CX(whole, client=object(), service="shop")
 
 
+@pytest.mark.parametrize("app", [None, "main:app"])
+def test_what_is_no_application_is_refused(app):
+    """Where it is said, not at the first request."""
+    with pytest.raises(ConfigurationError, match="ASGI application"):
+        CX(app)
+
+
+@pytest.mark.parametrize("client", [5, "shop", cx])
+def test_what_is_no_client_is_refused(client):
+    """Or each request would fail."""
+    with pytest.raises(ConfigurationError, match=r"client: expected a cxsdk\.Client"):
+        CX(whole, client=client)
+
+
+@pytest.mark.parametrize("routes", [5, None, [5], ["orders"], "orders", ["GET orders"]])
+def test_what_is_no_route_is_refused(routes):
+    """It would fit no path, and nothing would ever be recorded."""
+    with pytest.raises(ConfigurationError, match=r"routes: expected templates such as"):
+        CX(whole, routes=routes)
+
+
+def test_one_route_needs_no_list(cx_events):
+    """A text is one template."""
+    drive(CX(whole, routes="/x", interactions=[{"route": "*"}], customer=lambda _: "u1"))
+    assert cx_events.one("interaction").data.where.touchpoint == "x"
+
+
 def test_settings_make_the_client():
     """Those of ``cx.init`` stand beside those of the integration."""
     CX(whole, service="shop", collector="null:")

@@ -6,7 +6,16 @@ import asyncio
 from typing import Annotated, Any
 
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Request, WebSocket
+from fastapi import (
+    APIRouter,
+    Depends,
+    FastAPI,
+    Header,
+    HTTPException,
+    Request,
+    WebSocket,
+    WebSocketException,
+)
 from starlette.middleware.sessions import SessionMiddleware
 
 import cxsdk as cx
@@ -248,6 +257,22 @@ def broken():
     return 1 / 0
 
 
+def converse(app, path):
+    """Begin a conversation and say nothing; return what the application sent."""
+    sent, waiting = [], [{"type": "websocket.connect"}]
+
+    async def receive():
+        return waiting.pop(0)
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "websocket", "path": path, "headers": [(b"x-user", b"u1")]}
+    scope |= {"query_string": b"", "subprotocols": [], "state": {}, "scheme": "ws"}
+    asyncio.run(app(scope, receive, send))
+    return sent
+
+
 def test_the_description_of_the_api_is_the_same():
     """Nothing of ours is in the OpenAPI document, but what the host's dependencies declare."""
 
@@ -270,6 +295,29 @@ def test_the_description_of_the_api_is_the_same():
     assert ours.openapi() == plain.openapi()
 
 
+def test_codes_of_the_framework_are_the_outcome_of_a_conversation(cx_events):
+    """Parameters that do not fit, and an exception that says a code, are not the service's failure."""
+    app = FastAPI(dependencies=[interactions()])
+
+    @app.websocket("/x/{n}")
+    async def x(websocket: WebSocket, n: int):
+        if n:
+            await websocket.accept()
+        if n < 2:
+            raise WebSocketException(1008)
+        raise WebSocketException(1011)
+
+    CX(app, customer=by_header)
+    sent = [converse(app, f"/x/{n}") for n in ("none", "0", "1", "2")]
+    assert [each[-1].get("code") for each in sent] == [1008, 1008, 1008, 1011]
+    assert [(e.data.outcome, e.data.error.type) for e in cx_events] == [
+        ("unknown", "403"),
+        ("unknown", "403"),
+        ("unknown", "1008"),
+        ("failure", "1011"),
+    ]
+
+
 def test_a_websocket_of_a_router_is_one_interaction(cx_events):
     """From the handshake until its handler returns; dependencies opt it in as well."""
     router = APIRouter(prefix="/chat", dependencies=[interactions("chat.live", medium="chat")])
@@ -283,18 +331,7 @@ def test_a_websocket_of_a_router_is_one_interaction(cx_events):
     app = FastAPI()
     app.include_router(router)
     CX(app, customer=by_header)
-    sent = []
-    waiting = [{"type": "websocket.connect"}]
-
-    async def receive():
-        return waiting.pop(0)
-
-    async def send(message):
-        sent.append(message["type"])
-
-    scope = {"type": "websocket", "path": "/chat/1", "headers": [(b"x-user", b"u1")]}
-    scope |= {"query_string": b"", "subprotocols": [], "state": {}, "scheme": "ws"}
-    asyncio.run(app(scope, receive, send))
+    sent = [message["type"] for message in converse(app, "/chat/1")]
     data = cx_events.one("interaction").data
     assert sent == ["websocket.accept", "websocket.close"]
     assert (data.where.touchpoint, data.where.medium) == ("chat.live", "chat")

@@ -180,6 +180,8 @@ def test_an_application_that_serves_is_refused():
         ({"custmer": by_header}, "did you mean 'customer'"),
         ({"customer": text()}, "customer: expected a plain function"),
         ({"client": object(), "service": "shop"}, "client: expected none, or no service"),
+        ({"client": object()}, "client: expected a cxsdk.Client"),
+        ({"templates": "templates"}, "templates: expected Jinja2Templates, got str"),
     ],
 )
 def test_a_wrong_setting_stops_the_start(settings, words):
