@@ -1,15 +1,61 @@
 """
-What a sink's ``send`` may say about a batch. Found in `cxsdk.typing` like all that crosses rooms.
+What a verb says of an event, and what a sink's ``send`` may say of a batch. Found in `cxsdk.typing` like all that crosses rooms.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import attrs
 
-__all__ = ["Delivered", "Hold", "Partial", "Refused", "Retry", "SendResult", "Split"]
+__all__ = [
+    "Accepted",
+    "Delivered",
+    "Dropped",
+    "Hold",
+    "Partial",
+    "Refused",
+    "Retry",
+    "SendResult",
+    "Split",
+]
+
+
+@attrs.define(slots=True)
+class Accepted:
+    """
+    The event is ours to deliver. Truthy.
+    """
+
+    id: str
+    """The event's id: the key under which every collector holds it once."""
+
+    durable: bool
+    """True: on disk (or in a mapped file) and safe from the death of the process."""
+
+    waits: bool = False
+    """True: kept at the commit of the host's transaction, never said if that is rolled back."""
+
+
+@attrs.define(slots=True)
+class Dropped:
+    """
+    The event was not taken. Falsy, so that ``if not cx.feedback(...)`` reads as it should.
+    """
+
+    reason: str
+    """A stable code: ``no_customer``, ``consent``, ``sampled``, ``closed``, …"""
+
+    detail: str = ""
+    """What to do about it, in words."""
+
+    durable: ClassVar[bool] = False
+    waits: ClassVar[bool] = False
+    """Nothing is kept. Here so that what is asked of `Accepted` raises in nobody's handler."""
+
+    def __bool__(self) -> bool:
+        return False
 
 
 @attrs.define(slots=True, frozen=True)

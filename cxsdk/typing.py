@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_che
 import attrs
 import msgspec
 
-from cxsdk.results import Delivered, Hold, Partial, Refused, Retry, SendResult, Split
+from cxsdk.results import (
+    Accepted,
+    Delivered,
+    Dropped,
+    Hold,
+    Partial,
+    Refused,
+    Retry,
+    SendResult,
+    Split,
+)
 
 if TYPE_CHECKING:
     from cxsdk._ledger import SinkCounts
@@ -44,38 +54,6 @@ __all__ = [
 ]
 
 Lane: TypeAlias = Literal["vital", "bulk"]
-
-
-@attrs.define(slots=True)
-class Accepted:
-    """
-    The event is ours to deliver. Truthy.
-    """
-
-    id: str
-    """The event's id: the key under which every collector holds it once."""
-
-    durable: bool
-    """True: on disk (or in a mapped file) and safe from the death of the process."""
-
-    waits: bool = False
-    """True: kept at the commit of the host's transaction, never said if that is rolled back."""
-
-
-@attrs.define(slots=True)
-class Dropped:
-    """
-    The event was not taken. Falsy, so that ``if not cx.feedback(...)`` reads as it should.
-    """
-
-    reason: str
-    """A stable code: ``no_customer``, ``consent``, ``sampled``, ``closed``, …"""
-
-    detail: str = ""
-    """What to do about it, in words."""
-
-    def __bool__(self) -> bool:
-        return False
 
 
 @attrs.define(slots=True, frozen=True)

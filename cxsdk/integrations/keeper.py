@@ -161,7 +161,8 @@ def _identified(visit: Visit, session: Any, before: Any, brought: Any) -> tuple[
     if before is not None:
         # What the session was called is theirs who were there before.
         leave(session)
-        guest._who = (customer, None, None, None)
+        guest.part()
+        guest.serve(customer, assurance)
     guest.is_turned = True
     remember(session, None, whose, is_login=True)
     rule = visit._rule

@@ -73,10 +73,12 @@ def resolve(said: Any, name: str) -> Any:
 
 def _function(value: Any, name: str) -> Any:
     found = resolve(value, name)
-    if found is not None and not callable(found):
+    if found is None:
+        return None
+    if not callable(found):
         kind = type(found).__name__
         raise ConfigurationError(f"{name}: expected a function or its dotted path, got {kind}")
-    if iscoroutinefunction(found):
+    if iscoroutinefunction(found) or iscoroutinefunction(found.__call__):
         raise ConfigurationError(
             f"{name}: expected a plain function, which is called when an event needs it; in a"
             " coroutine say cxsdk.integrations.serving(customer)"

@@ -18,6 +18,7 @@ __all__ = [
     "in_use",
     "is_of",
     "key_in",
+    "known_as",
     "leave",
     "login_in",
     "remember",
@@ -33,13 +34,19 @@ _LOGIN = "user_id"
 """Where a session has who is logged in."""
 
 
+def known_as(found: Any) -> str | int | None:
+    """
+    Return what a session has as the id of who is logged in; None where it can be none.
+    """
+    return found if type(found) is int or (isinstance(found, str) and found) else None
+
+
 def login_in(session: Any) -> str | int | None:
     """
     Return the id of who is logged in, as *session* says; None where nobody is. Raises nothing, and
     leaves no trace.
     """
-    found = dict.get(session, _LOGIN) if isinstance(session, dict) else None
-    return found if type(found) is int or (isinstance(found, str) and found) else None
+    return known_as(dict.get(session, _LOGIN)) if isinstance(session, dict) else None
 
 
 def came_with(session: dict[str, Any]) -> CameWith:

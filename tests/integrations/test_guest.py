@@ -58,8 +58,13 @@ def test_a_resolver_that_is_a_coroutine_function_is_refused_at_the_start():
     async def resolver(_):
         return "u1"
 
-    with pytest.raises(ConfigurationError, match="expected a plain function"):
-        Fields(Options(customer=resolver))
+    class Resolver:
+        async def __call__(self, _):
+            return "u1"
+
+    for each in (resolver, Resolver()):
+        with pytest.raises(ConfigurationError, match="expected a plain function"):
+            Fields(Options(customer=each))
 
 
 def test_two_threads_that_ask_at_once_both_learn_who_it_is():

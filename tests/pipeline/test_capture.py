@@ -196,6 +196,7 @@ def test_after_close_events_are_dropped_and_said_once(caplog: pytest.LogCaptureF
     results = [client.feedback(csat=1, customer="u1") for _ in range(3)]
 
     assert {"closed"} == {result.reason for result in results}
+    assert (False, False) == (results[0].durable, results[0].waits)
     assert 1 == sum("after close" in record.message for record in caplog.records)
     assert "off" == client.health().status
 

@@ -13,6 +13,7 @@ import flask.globals
 from flask.sessions import SecureCookieSession
 
 from cxsdk._guard import voice
+from cxsdk.integrations.session import known_as
 from cxsdk.integrations.trail import KEY
 
 __all__ = [
@@ -77,10 +78,7 @@ def login_in(session: Any, name: str) -> str | int | None:
     """
     Return the id of who is logged in that *session* has under *name*.
     """
-    found = peek(session, name)
-    if type(found) is int or (isinstance(found, str) and found):
-        return found
-    return None
+    return known_as(peek(session, name))
 
 
 def in_use(session: Any) -> bool:
