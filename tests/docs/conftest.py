@@ -31,7 +31,9 @@ def _what_a_page_leaves_open():
     Close what a page's blocks left open here and now: as a program they would simply end, but in
     a test run the collector of garbage would blame a later test.
     """
+    gc.freeze()  # what was there before is not gone through again
     yield
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
+    gc.unfreeze()
