@@ -127,10 +127,10 @@ class AsgiFront(Front):
 
     def is_watching(self) -> bool:
         """
-        Say whether a response is of interest also where it is of no interaction: for a cookie, or
-        because what a handler records itself is to be remembered.
+        Say whether a response is of interest also where it is of no interaction: for a cookie, because
+        what a handler records itself is to be remembered, or a form is in it.
         """
-        return self.may_name() or (self.options.remember and self.has_prompts())
+        return self.may_name() or self.has_prompts()
 
     def has_prompts(self) -> bool:
         """

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cxsdk.instrument.outcome import _FRAMEWORKS
-from cxsdk.integrations.visit import Visit, harmless, is_shared
+from cxsdk.integrations.visit import Visit, for_one, harmless, is_shared
 from cxsdk.scope import current_interaction
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ _GONE = frozenset({"ClientDisconnect", "ClientDisconnected", "WebSocketDisconnec
 BODIES = frozenset({"http.response.body", "http.response.pathsend", "http.response.zerocopysend"})
 """Messages of a response that are of its body."""
 
+_CACHE = b"cache-control"
 _NO_CODE = 1005
 _ENDS = {1000: "success", 1001: "abandoned", 1006: "abandoned"}
 """What it means that the client closes. Without a code nobody knows: servers say so of a page that
@@ -63,23 +64,27 @@ class _Watched:
     @harmless
     def _begun(self, message: Message) -> Message:
         """
-        Take note of the status; return *message*, which names a visitor who has agreed.
+        Take note of the status; return *message*, which names a visitor who has agreed, and keeps
+        caches from giving a form to others.
         """
         visit = self._visit
         if not visit.status:
             self._front.keep(visit, self._scope, message["status"])
         cookie = visit.cookie(secure=self._scope.get("scheme") in {"https", "wss"})
-        if cookie is None or _is_cached(message):
+        if cookie is None and not visit.is_private:
             return message
-        return {
-            **message,
-            "headers": [*message.get("headers", ()), (b"set-cookie", cookie.encode())],
-        }
+        headers = [*message.get("headers", ())]
+        said = _cache_control(headers)
+        if cookie is not None and not is_shared(said):
+            headers.append((b"set-cookie", cookie.encode()))
+        if visit.is_private:
+            headers = [each for each in headers if each[0].lower() != _CACHE]
+            headers.append((_CACHE, for_one(said).encode("latin-1")))
+        return {**message, "headers": headers}
 
 
-def _is_cached(message: Message) -> bool:
-    said = [value for name, value in message.get("headers", ()) if name.lower() == b"cache-control"]
-    return is_shared(b",".join(said).decode("latin-1"))
+def _cache_control(headers: list[tuple[bytes, bytes]]) -> str:
+    return b",".join(value for name, value in headers if name.lower() == _CACHE).decode("latin-1")
 
 
 class Exchange(_Watched):

@@ -66,7 +66,7 @@ class Front:
     framework tells of a request. Thread-safe. An integration guarantees, and
     `IntegrationConformance` tests, that
 
-    1. responses are those of the application alone;
+    1. responses are those of the application alone; one with a form of ours is ``private``;
     2. what a handler raises comes out as the very object, its chain untouched;
     3. handlers keep identity, signature and kind;
     4. installed twice is once;

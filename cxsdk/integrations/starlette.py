@@ -30,7 +30,7 @@ from cxsdk.integrations.front import client_of
 from cxsdk.integrations.options import Options, read
 from cxsdk.integrations.routes import Leaf, Node, Table, leaves
 from cxsdk.integrations.rule import _MARK, METHODS, Rule
-from cxsdk.integrations.visit import current_visit
+from cxsdk.integrations.visit import current_visit, private
 from cxsdk.prompts.faces.tag import Tag
 
 need("starlette")
@@ -167,9 +167,11 @@ class _Tag(Tag):
     def _render(self, what: object, how: dict[str, Any]) -> str:
         visit = current_visit.get()
         root = "" if visit is None else visit.request.get("root_path") or ""
-        if not root:
-            return super()._render(what, how)
-        return Tag(self._engine, base=root + self._base)._render(what, how)
+        tag = Tag(self._engine, base=root + self._base)
+        shown = tag._render(what, how)
+        if shown:
+            private()
+        return shown
 
 
 class CX:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cxsdk.integrations.front import Front
     from cxsdk.integrations.rule import Rule
 
-__all__ = ["Visit", "current_visit", "harmless", "is_shared", "serving"]
+__all__ = ["Visit", "current_visit", "for_one", "harmless", "is_shared", "private", "serving"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -81,6 +81,29 @@ def is_shared(cache_control: str) -> bool:
     return "public" in said or "s-maxage" in said
 
 
+def for_one(cache_control: str) -> str:
+    """
+    Return *cache_control* as it keeps caches between from giving the response to others.
+    """
+    said = [each.strip() for each in cache_control.split(",")]
+    shares = ("public", "private", "s-maxage")
+    return ", ".join(["private", *(each for each in said if each and not _is_one(each, shares))])
+
+
+def _is_one(directive: str, names: tuple[str, ...]) -> bool:
+    return directive.partition("=")[0].strip().lower() in names
+
+
+def private() -> None:
+    """
+    Take note that what the running request answers is for one customer only: with a form goes the
+    right to answer it.
+    """
+    visit = current_visit.get()
+    if visit is not None:
+        visit.is_private = True
+
+
 def serving(customer: Any, *, assurance: str | None = None) -> bool:
     """
     Say who the customer of the running request is, from wherever it is found out: a dependency, a
@@ -119,6 +142,7 @@ class Visit:
         "guest",
         "interaction",
         "is_cut",
+        "is_private",
         "request",
         "status",
     )
@@ -132,6 +156,9 @@ class Visit:
         self.error: BaseException | None = None
         self.is_cut = False
         """True: the handler has begun a body, and not ended it."""
+
+        self.is_private = False
+        """True: no cache is to give the response to others."""
 
         self._rule: Rule | None = None
         self._otel: Any = None

@@ -15,8 +15,6 @@ from asgiref.sync import sync_to_async
 from django.apps import apps
 from django.conf import settings
 from django.contrib.sessions.backends.signed_cookies import SessionStore as SignedCookies
-from django.http import HttpRequest
-from django.utils.cache import patch_cache_control
 from django.utils.functional import LazyObject
 
 from cxsdk._guard import voice
@@ -25,15 +23,14 @@ from cxsdk.integrations import trail
 from cxsdk.integrations.django.handler import Handlers
 from cxsdk.integrations.django.project import Project, project
 from cxsdk.integrations.front import Front
-from cxsdk.integrations.visit import Visit, current_visit, harmless, is_shared
+from cxsdk.integrations.visit import Visit, for_one, harmless, is_shared
 
-__all__ = ["DjangoFront", "front", "private"]
+__all__ = ["DjangoFront", "front"]
 
 _USER = "_auth_user_id"
 """Under which ``django.contrib.auth`` keeps who is logged in."""
 
 _OWN_ID = "_cx_id"
-_PRIVATE = "_cx_private"
 _LONGEST = 256
 
 
@@ -180,10 +177,10 @@ class DjangoFront(Front):
             visit.end()
         if visit.naming() is not None and not is_shared(response.get("Cache-Control", "")):
             response.cookies.load(visit.cookie(secure=visit.request.is_secure()) or "")
-            visit.request.__dict__[_PRIVATE] = True
-        if _PRIVATE in visit.request.__dict__:
+            visit.is_private = True
+        if visit.is_private:
             # A cache, Django's own say, would give it to all who come after.
-            patch_cache_control(response, private=True)
+            response["Cache-Control"] = for_one(response.get("Cache-Control", ""))
 
     def _keep(self, request: Any, kept: Mapping[str, str]) -> None:
         session = self._session(request)
@@ -194,15 +191,6 @@ class DjangoFront(Front):
                 return
         if _is_loaded(session):
             session[trail.KEY] = kept
-
-
-def private() -> None:
-    """
-    Take note that what the running request answers is for one customer only.
-    """
-    visit = current_visit.get()
-    if visit is not None and isinstance(visit.request, HttpRequest):
-        visit.request.__dict__[_PRIVATE] = True
 
 
 def _measure(visit: Visit, response: Any) -> None:

@@ -31,7 +31,7 @@ from cxsdk.integrations.flask.speaker import Speakers
 from cxsdk.integrations.front import Front
 from cxsdk.integrations.options import Options
 from cxsdk.integrations.trail import KEY, READS
-from cxsdk.integrations.visit import Visit, harmless, is_shared
+from cxsdk.integrations.visit import Visit, for_one, harmless, is_shared
 
 if TYPE_CHECKING:
     from cxsdk.client import Client
@@ -221,6 +221,8 @@ class FlaskFront(Front):
         if not session and visit.is_untouched:
             visit.is_answered = True
             return
+        if visit.is_private:
+            response.headers["Cache-Control"] = for_one(response.headers.get("Cache-Control", ""))
         if session is not None and login_in(session, self._key) != visit.user:
             self._changed(visit)
         if visit.interaction is not None or visit.is_streamed:

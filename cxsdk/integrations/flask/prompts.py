@@ -12,6 +12,7 @@ import flask
 from cxsdk import _default
 from cxsdk.errors import IntegrationError
 from cxsdk.integrations.flask.session import opened
+from cxsdk.integrations.visit import private
 from cxsdk.prompts.faces.body import MOST_BYTES
 from cxsdk.prompts.faces.tag import Tag
 from cxsdk.prompts.faces.web import Endpoint
@@ -105,7 +106,8 @@ _DUE: Any = object()
 
 def cx_prompt(what: Any = _DUE, **how: Any) -> Markup:
     """
-    Return the form of an offer, or nothing; see `Tag`. Never raises.
+    Return the form of an offer, or nothing; see `Tag`. A response with a form is ``private``. Never
+    raises.
 
     Args:
         what: an offer, or the key of a prompt; by default whichever prompt is due.
@@ -120,7 +122,10 @@ def cx_prompt(what: Any = _DUE, **how: Any) -> Markup:
     if session is not None:
         # Who sees the form depends on who they are, so the response varies by cookie.
         session.accessed = True
-    return tag("" if what is _DUE else what, **how)
+    shown = tag("" if what is _DUE else what, **how)
+    if shown:
+        private()
+    return shown
 
 
 def _base(front: FlaskFront) -> str:

@@ -428,14 +428,17 @@ def test_prompts_have_their_endpoint_and_their_function_in_templates(tmp_path, c
     async def pay(request):
         with cx.interaction("checkout.pay"):
             pass
-        return templates.TemplateResponse(request, "thanks.html")
+        shared = {"Cache-Control": "public, s-maxage=60, max-age=60"}
+        return templates.TemplateResponse(request, "thanks.html", headers=shared)
 
     app = Starlette(routes=[Route("/pay", pay)])
     client = cx.init("shop", collector="null:", prompts=easy())
     CX(app, customer=by_header, templates=templates, mount="/ask")
-    page = ask(app, "/pay", headers=U1).text
-    action = re.search(r'action="([^"]+)"', page)[1]
+    shown = ask(app, "/pay", headers=U1)
+    action = re.search(r'action="([^"]+)"', shown.text)[1]
     assert action.startswith("/ask/")
+    # The right to answer is in it: no cache may give it to others.
+    assert dict(shown.headers)["cache-control"] == "private, max-age=60"
     answered = ask(app, action, "POST", headers=U1, body=b"easy=6")
     assert answered.status in {200, 303}
     assert cx_events.one("feedback").data.answers[0].value == 6

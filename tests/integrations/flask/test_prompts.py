@@ -94,6 +94,26 @@ def test_the_page_after_a_redirect_asks_whichever_worker_renders_it(shop):
     assert action(other.get("/thanks").text) is None
 
 
+def test_a_page_that_asks_is_nobody_elses(shop):
+    """The right to answer is in it: what the page says of caches holds where nobody is asked."""
+    app = shop()
+
+    @app.after_request
+    def shared(response):
+        response.cache_control.public = True
+        response.cache_control.s_maxage = response.cache_control.max_age = 60
+        return response
+
+    client = app.test_client()
+    client.post("/in", data={"user": "7"})
+    client.post("/pay")
+    page = client.get("/thanks")
+    assert action(page.text)
+    assert page.headers["Cache-Control"] == "private, max-age=60"
+    client.post(action(page.text), data={"easy": "6"})
+    assert "public" in client.get("/thanks").headers["Cache-Control"]
+
+
 def test_a_page_that_only_reads_writes_no_session(shop):
     """A slow page of another tab would bring back what was there when it began: a login, a cart."""
     app = shop()

@@ -9,8 +9,8 @@ from typing import Any
 from django import template
 from django.urls import NoReverseMatch, reverse
 
-from cxsdk.integrations.django.front import private
 from cxsdk.integrations.django.project import project
+from cxsdk.integrations.visit import private
 from cxsdk.prompts import default_engine
 from cxsdk.prompts.faces.tag import Tag, in_use
 
