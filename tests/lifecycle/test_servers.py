@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 
 import pytest
 
@@ -61,6 +62,7 @@ def test_a_graceful_end_at_rest(idle, ledger):
             until(lambda: life.words().count(idle.loads) >= WORKERS, "all workers loaded")
         with Load(life) as load:
             load.more(40)
+        time.sleep(1)  # an answer is out a little before its worker is at rest
         life.end(idle.stop)
     assert not ledger.missing()
     assert ledger.arrived() >= 80
