@@ -96,8 +96,10 @@ def _keeping(visit: Visit, scope: Message, send: Send, came: CameWith | None) ->
         elif kind in BODIES:
             visit.is_cut = message.get("more_body", False)
         await send(message)
-        if made is not None and visit.interaction is None and current_interaction.get() is made:
-            # A layer between may run its handler in a task, whose context is its own.
+        is_last = kind in BODIES and not visit.is_cut
+        if is_last and made is not None and current_interaction.get() is made:
+            # A layer between may run its handler in a task, whose context is its own, and pass on
+            # what it says a little later.
             current_interaction.set(None)
 
     return keeping

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 
+import django
 import pytest
 from django.contrib import auth
 from django.contrib.sessions.backends.base import SessionBase
@@ -377,8 +378,9 @@ def test_who_is_locked_out_is_nobody_once_django_has_looked(kind, cx_events):
     auth.get_user_model().objects.filter(username="anna").update(is_active=False)
     cx_events.clear()
     browser.get("/ask")
-    browser.get("/aask")
-    assert [each.data.customer.id for each in cx_events] == [None, None]
+    if django.VERSION >= (5, 0):
+        browser.get("/aask")
+    assert {each.data.customer.id for each in cx_events} == {None}
 
 
 def test_a_page_that_names_a_visitor_is_not_cached(cx_events):
