@@ -149,7 +149,7 @@ class Intake:
         return False  # only in memory until the append that this one interrupted is through
 
     def _append_slowly(self, track: Track, payload: bytes, kind: int, tag: bytes) -> bool:
-        if self._making_is_mine() and self._inside_making:
+        if self._making_is_mine() or self._is_inside():
             return self._set_aside(track, payload, kind, tag)
         try:
             segment, _ = self._place(track, payload, kind, tag)
@@ -162,6 +162,13 @@ class Intake:
 
     def _making_is_mine(self) -> bool:
         return self._inside_making and self._making._is_owned()  # type: ignore[attr-defined]
+
+    def _is_inside(self) -> bool:
+        """
+        Say whether this thread was interrupted where it has the lock. Who makes room waits for it,
+        so that nobody may wait for them with it: what is further out drains, or the next to lease.
+        """
+        return self._lock._is_owned()  # type: ignore[attr-defined, no-any-return]
 
     def _place(
         self, track: Track, payload: bytes, kind: int, tag: bytes, *, force: bool = False
@@ -189,7 +196,7 @@ class Intake:
             self._make_room(track, segment, OVERHEAD + len(payload), kind)
 
     def _drain_aside(self) -> None:
-        while self._aside and not self._busy:
+        while self._aside and not self._busy and not self._is_inside():
             stuck = None
             with self._lock:
                 if self._busy or not self._aside:

@@ -4,6 +4,7 @@ Other Pythons of this machine, with what the library needs; made once and kept i
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import subprocess
 import sys
@@ -31,13 +32,20 @@ def interpreter(version: str, folder: Path) -> str | None:
     home = folder / version
     python = home / "bin" / "python"
     done = home / "done"
-    if not done.exists():
-        project = tomllib.loads((_ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-        subprocess.run([bare, "-m", "venv", "--clear", str(home)], check=True)
-        packages = [name for name in project["dependencies"] if "win32" not in name]
-        subprocess.run([str(python), "-m", "pip", "install", "-q", *packages], check=True)
-        done.touch()
+    with (folder / f"{version}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests of another file may be here at the same time
+        if not done.exists():
+            _make(bare, home)
+            done.touch()
     return str(python)
+
+
+def _make(bare: str, home: Path) -> None:
+    project = tomllib.loads((_ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    subprocess.run([bare, "-m", "venv", "--clear", str(home)], check=True)
+    packages = [name for name in project["dependencies"] if "win32" not in name]
+    install = [str(home / "bin" / "python"), "-m", "pip", "install", "-q"]
+    subprocess.run([*install, *packages], check=True)
 
 
 def _find(version: str) -> str | None:

@@ -164,6 +164,39 @@ def test_a_finalizer_appends_from_anywhere(bench, mode):
     assert sorted(bench.drain(spool)) == sorted(expected)
 
 
+def test_an_append_inside_of_the_lock_waits_for_nobody_who_makes_room(bench, mode, monkeypatch):
+    """A handler that runs right after the lock was taken, while another thread rolls, is taken in."""
+    spool = bench.open(mode, segment_bytes=4096, max_segment_bytes=4096)
+    payload = b"x" * 1500
+    spool.append("bulk", payload, 0, bytes(8))
+    spool.append("bulk", payload, 0, bytes(8))
+    is_making, may_go_on = threading.Event(), threading.Event()
+    make = spool._make_segment
+
+    def slow(*given):
+        is_making.set()
+        assert may_go_on.wait(10)
+        return make(*given)
+
+    monkeypatch.setattr(spool, "_make_segment", slow)
+    monkeypatch.setattr(spool, "_take_spare", lambda *_: None)
+    rolling = threading.Thread(target=spool.append, args=("bulk", b"r" * 1500, 0, bytes(8)))
+    rolling.start()
+    assert is_making.wait(10)
+
+    def interrupted():
+        with spool._lock:  # as an append has it before it says that it is busy
+            may_go_on.set()
+            spool.append("bulk", b"i" * 1500, 0, bytes(8))
+
+    inside = threading.Thread(target=interrupted, daemon=True)
+    inside.start()
+    inside.join(10)
+    assert not inside.is_alive()
+    rolling.join(10)
+    assert sorted(each[:1] for each in bench.drain(spool)) == [b"i", b"r", b"x", b"x"]
+
+
 def test_a_log_handler_appends_while_the_disk_fails(bench):
     """The warning about a failed disk reaches a handler that appends: no deadlock, nothing lost."""
     bench.root.write_text("no directory")
